@@ -1,0 +1,44 @@
+# Needs Python 3.11 to 3.13 with pip, and make. Everything else is installed into .venv.
+#
+#   make demo     the living shop, the platform and its UI at http://127.0.0.1:3000; Ctrl-C stops it all
+#   make test     every test, with the servers they need
+#   make lint     style, types, import rules, SQL
+#   make clean    remove the environment and everything generated, but no state
+#
+# ARGS passes arguments on: make demo ARGS="--help", make test ARGS="tests/unit -x".
+
+.DEFAULT_GOAL := help
+.PHONY: help install demo test lint clean
+
+BIN := .venv/bin
+# Written last, so that an interrupted installation is repeated.
+INSTALLED := .venv/.installed
+ARGS ?=
+
+help:
+	@sed -n 's/^# \{0,1\}//p' Makefile | head -n 8
+
+$(INSTALLED): requirements.lock pyproject.toml scripts/install
+	@scripts/install
+	@touch $@
+
+install: $(INSTALLED)
+
+demo: $(INSTALLED)
+	@$(BIN)/shopsphere demo $(ARGS)
+
+test: $(INSTALLED)
+	@scripts/install_test_servers
+	@$(BIN)/python -m pytest $(ARGS)
+
+lint: $(INSTALLED)
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+	$(BIN)/sqlfluff lint --disable-progress-bar dbt_project
+
+clean:
+	rm -rf .venv .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis
+	rm -rf dbt_project/target dbt_project/logs dist
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +

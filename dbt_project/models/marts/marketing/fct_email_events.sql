@@ -1,0 +1,31 @@
+with email_events as (
+
+    select * from {{ ref('stg_hubspot__email_events') }}
+
+),
+
+campaigns as (
+
+    select campaign_id from {{ ref('dim_campaigns') }}
+
+)
+
+select
+    -- ids
+    email_events.email_event_id,
+    email_events.campaign_id,
+
+    -- text
+    email_events.event_type,
+    email_events.normalised_email as recipient_email,
+    email_events.url,
+
+    -- booleans
+    campaigns.campaign_id is null as is_orphan,
+
+    -- times
+    {{ reporting_date('email_events.occurred_at') }} as event_date,
+    email_events.occurred_at
+
+from email_events
+left join campaigns on email_events.campaign_id = campaigns.campaign_id

@@ -1,0 +1,39 @@
+with order_items as (
+
+    select * from {{ ref('stg_shop_db__order_items') }}
+
+),
+
+orders as (
+
+    select * from {{ ref('fct_orders') }}
+
+)
+
+select
+    -- ids
+    order_items.order_item_id,
+    order_items.order_id,
+    orders.customer_id,
+    order_items.product_id,
+
+    -- text
+    order_items.sku,
+    orders.currency,
+
+    -- numerics
+    order_items.line_number,
+    order_items.quantity,
+    cast(order_items.unit_price as numeric(18, 2)) as unit_price,
+    cast(order_items.line_amount as numeric(18, 2)) as line_amount,
+
+    -- booleans
+    coalesce(orders.is_sale, false) as is_sale,
+    orders.order_id is null as is_orphan,
+
+    -- times
+    orders.sales_date,
+    orders.placed_at
+
+from order_items
+left join orders on order_items.order_id = orders.order_id

@@ -1,0 +1,112 @@
+"""Every setting of the platform, from the environment (prefix ``SHOPSPHERE_``) or a ``.env`` file.
+
+One typed class; nothing else reads the environment. A source or store that is not set is embedded: it is
+simulated or kept under :attr:`Settings.home`.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from zoneinfo import ZoneInfo
+
+from pydantic import Field, SecretStr, ValidationError, field_validator
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from resources.errors import PermanentError
+
+
+class Settings(BaseSettings):
+    """The platform's settings. URLs may hold passwords and are therefore secret."""
+
+    model_config = SettingsConfigDict(
+        env_prefix="SHOPSPHERE_", env_file=".env", env_ignore_empty=True, extra="ignore", frozen=True
+    )
+
+    home: Path = Field(Path("var"), description="Folder of all state.")
+
+    shop_db_url: SecretStr | None = Field(None, description="The shop's database: mysql://, postgresql:// or sqlite://.")
+    catalogue_db_url: SecretStr | None = Field(None, description="The catalogue's database, likewise.")
+    hubspot_url: str | None = Field(None, description="HubSpot's API: https://.")
+    hubspot_token: SecretStr | None = Field(None, description="HubSpot private-app token.")
+    reviews_url: str | None = Field(None, description="The reviews service's API: https://.")
+    reviews_token: SecretStr | None = Field(None, description="Bearer token of the reviews service.")
+    web_logs_url: str | None = Field(None, description="Folder of the web logs.")
+    crm_files_url: str | None = Field(None, description="Folder of the legacy CRM's exports.")
+    support_url: str | None = Field(None, description="Folder of the help desk's exports.")
+
+    sources_file: Path | None = Field(None, description="YAML file that maps another company's tables.")
+
+    warehouse_url: SecretStr | None = Field(None, description="duckdb:///file or postgresql://.")
+    lake_url: str | None = Field(None, description="Folder of the lake.")
+    dagster_storage_url: SecretStr | None = Field(None, description="PostgreSQL database of Dagster's own records.")
+
+    reporting_time_zone: str = Field("UTC", description="Time zone in which a sale's date is counted.")
+    lookback_hours: int = Field(48, ge=0, description="How far behind the watermark rows committed late are looked for.")
+    quarantine_limit: float = Field(
+        0.25, gt=0, le=1, description="Share of a batch's rows in quarantine above which its readers wait."
+    )
+    kept_publications: int = Field(5, ge=2, description="How many publications are kept.")
+
+    @field_validator("reporting_time_zone")
+    @classmethod
+    def _known_time_zone(cls, value: str) -> str:
+        try:
+            ZoneInfo(value)
+        except (KeyError, ValueError) as error:
+            raise ValueError(f"'{value}' is not a time zone of the IANA database, such as Europe/Berlin") from error
+        return value
+
+    @property
+    def state(self) -> Path:
+        """:attr:`home` as an absolute path."""
+        return self.home.expanduser().absolute()
+
+    @property
+    def warehouse(self) -> str:
+        """URL of the warehouse; embedded: a DuckDB file."""
+        if self.warehouse_url is not None:
+            return self.warehouse_url.get_secret_value()
+        return f"duckdb:///{self.state / 'warehouse' / 'shopsphere.duckdb'}"
+
+    @property
+    def lake(self) -> Path:
+        """Folder of the lake."""
+        if self.lake_url is None:
+            return self.state / "lake"
+        return folder_of(self.lake_url)
+
+    def source_url(self, source: str) -> str | None:
+        """URL of a source system, or None where it is not set."""
+        value = getattr(self, f"{source}_url")
+        return value.get_secret_value() if isinstance(value, SecretStr) else value
+
+    def source_token(self, source: str) -> str | None:
+        """Token of a source system, or None."""
+        value: SecretStr | None = getattr(self, f"{source}_token", None)
+        return value.get_secret_value() if value else None
+
+
+def load_settings() -> Settings:
+    """The settings of this process. Raises :class:`PermanentError` naming each wrong variable."""
+    try:
+        return Settings()  # pyright: ignore[reportCallIssue]
+    except ValidationError as error:
+        wrong = "; ".join(
+            f"SHOPSPHERE_{'_'.join(str(p) for p in e['loc']).upper()}: {e['msg']}" for e in error.errors()
+        )
+        raise PermanentError(
+            wrong, where="environment or .env", remedy="correct the variables named; docs/settings.md lists all"
+        ) from None
+
+
+def folder_of(url: str) -> Path:
+    """The folder that a plain path or a ``file://`` URL names; raises :class:`PermanentError` otherwise."""
+    if url.startswith("file://"):
+        return Path(url.removeprefix("file://"))
+    if "://" in url:
+        raise PermanentError(
+            f"'{url.split('://')[0]}://' is not a place this platform stores or reads files in",
+            where=url.split("?")[0],
+            remedy="name a folder, or mount the bucket as one",
+        )
+    return Path(url).expanduser().absolute()

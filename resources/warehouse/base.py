@@ -1,0 +1,149 @@
+"""What every warehouse engine offers: tables, one writer's transactions, queries and publications.
+
+Here belong the interface, its plain data types and what is the same on every engine. SQL of one engine
+belongs in that engine's module; contracts, assets and batches belong to the callers.
+
+Parameters in SQL are written ``$1``, ``$2`` …, which both engines understand.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Iterable, Mapping, Sequence
+from contextlib import AbstractContextManager
+from dataclasses import dataclass, field
+from datetime import datetime
+from pathlib import Path
+from typing import Any, Literal
+
+import pyarrow as pa
+
+BUILD_PREFIX = "build_"
+"""dbt writes the marts of an area into ``build_<area>``; readers find them published as ``<area>``."""
+
+PUBLICATION_SCHEMA = "publication"
+"""The schema inside every publication that says what it is: ``info``, ``sources`` and ``tables``."""
+
+KEPT_PUBLICATIONS = 5
+LOCK_TIMEOUT_SECONDS = 300.0
+
+
+@dataclass(frozen=True)
+class TableDefinition:
+    """A table of the warehouse: Arrow columns, primary key and what the catalogue says about it."""
+
+    schema: str
+    name: str
+    columns: pa.Schema
+    key: tuple[str, ...] = ()
+    comment: str = ""
+    column_comments: Mapping[str, str] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        unknown = [name for name in (*self.key, *self.column_comments) if name not in self.columns.names]
+        if unknown:
+            raise ValueError(f"table {self} has no column {', '.join(unknown)}")
+
+    def __str__(self) -> str:
+        return f"{self.schema}.{self.name}"
+
+
+@dataclass(frozen=True)
+class Publication:
+    """One consistent, numbered version of the marts. ``location`` says where its tables can be read."""
+
+    version: int
+    published_at: datetime
+    run_id: str
+    tables: int
+    rows: int
+    location: str
+
+
+class Transaction(ABC):
+    """The work of the single writer, committed as a whole or not at all."""
+
+    @abstractmethod
+    def merge(self, table: TableDefinition, parquet_files: Iterable[Path], *, order_by: str | None = None) -> int:
+        """Merge the rows of the files into the table by its key; return the number of distinct keys.
+
+        Of several rows with one key in the files the last by (``order_by``, nulls first; then the order of
+        the files and of the rows in them) wins. A row that the table already holds is only replaced by one
+        whose ``order_by`` is not lower, or when its own is null. Columns that a file lacks become null;
+        columns that the definition does not name stay behind in the file. A file type that the column
+        cannot hold without loss is a :class:`PermanentError`.
+        """
+
+    @abstractmethod
+    def append(self, schema: str, table: str, rows: pa.Table) -> None:
+        """Add the rows to the table, by column name."""
+
+    @abstractmethod
+    def execute(self, sql: str, parameters: Sequence[Any] = ()) -> None:
+        """Run one statement."""
+
+    @abstractmethod
+    def query(self, sql: str, parameters: Sequence[Any] = ()) -> pa.Table:
+        """The result of one query, which sees this transaction's own writes."""
+
+
+class Warehouse(ABC):
+    """A warehouse engine. Objects are cheap; connections are opened when needed and closed after use."""
+
+    url: str
+    dialect: Literal["duckdb", "postgres"]
+
+    @abstractmethod
+    def prepare(self) -> None:
+        """Create the schemas and the platform's own tables if missing; heal an interrupted publication."""
+
+    @abstractmethod
+    def ensure_tables(self, tables: Sequence[TableDefinition]) -> None:
+        """Create missing tables and columns and bring comments up to date.
+
+        Costs one read of the catalogue when nothing is to do. A column that exists with another type is a
+        :class:`PermanentError`: nothing is converted silently.
+        """
+
+    @abstractmethod
+    def transaction(self) -> AbstractContextManager[Transaction]:
+        """The single writer: waits for its turn, commits on success and rolls back on an error."""
+
+    @abstractmethod
+    def writer_lock(self) -> AbstractContextManager[None]:
+        """Keep every other writer out, for example while dbt writes from a process of its own.
+
+        The thread that holds it may open transactions and query.
+        """
+
+    @abstractmethod
+    def query(self, sql: str, parameters: Sequence[Any] = ()) -> pa.Table:
+        """The result of one read-only query on the working warehouse."""
+
+    @abstractmethod
+    def publish(self, run_id: str) -> Publication:
+        """Publish the marts in ``build_<area>`` as the next version, in one atomic switch.
+
+        Readers see the former version to the end of their query and the new one afterwards. Killed at any
+        point it leaves the one or the other, and the next call puts right what is left lying about. Versions
+        beyond the newest :data:`KEPT_PUBLICATIONS` are dropped afterwards.
+        """
+
+    @abstractmethod
+    def current_publication(self) -> Publication | None:
+        """The version that readers get, or None before the first one."""
+
+    @abstractmethod
+    def publications(self) -> list[Publication]:
+        """The versions that can still be read, newest first."""
+
+    @abstractmethod
+    def read_publication(self, sql: str, parameters: Sequence[Any] = (), version: int | None = None) -> pa.Table:
+        """The result of one read-only query on a publication (the current one unless told).
+
+        Never waits for a writer. Marts can be named with their area (``sales.fct_orders``) or without.
+        """
+
+    @abstractmethod
+    def drop_old_publications(self, keep: int = KEPT_PUBLICATIONS) -> None:
+        """Drop all but the newest ``keep`` versions; the current one always stays."""

@@ -1,0 +1,49 @@
+"""``shopsphere demo``: the whole thing, alive, until Ctrl-C."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+
+def demo(
+    port: Annotated[int, typer.Option(help="Port of the UI.")] = 3000,
+    scale: Annotated[float | None, typer.Option(min=0.001, help="Size of a new shop; 1 is 20,000 customers.")] = None,
+    seconds_per_day: Annotated[
+        float, typer.Option(min=0, help="How long a simulated day takes; 0 stops the shop's clock.")
+    ] = 60,
+    exit_when_ready: Annotated[bool, typer.Option(help="Stop once the UI answers.")] = False,
+) -> None:
+    """Start the simulated shop, the platform and its UI; a second demo continues where the first stopped."""
+    from rich.console import Console
+
+    from resources.settings import load_settings
+    from shopsphere_assets.cli.dagster_home import dagster_home
+    from shopsphere_assets.cli.dagster_services import check_port_is_free, dagster_services
+    from shopsphere_assets.cli.materialize import fail_abandoned_runs, materialize, show
+    from shopsphere_assets.cli.sources import needed_sources, simulate_if_new, simulated_sources
+    from shopsphere_assets.demo.clock import living_shop
+    from shopsphere_assets.demo.environment import World, embedded_environment
+
+    console = Console()
+    check_port_is_free(port)
+    settings = load_settings()
+    world = World(scale=scale) if scale is not None else None
+    with embedded_environment(settings, needed_sources()) as complete, dagster_home(complete) as home:
+        simulate_if_new(settings, complete, console, world)
+        fail_abandoned_runs()
+        show(materialize(console), console)
+        with dagster_services(home, port) as services:
+            console.print(f"\nThe Dagster UI is at [bold link]http://127.0.0.1:{port}[/]. Ctrl-C stops everything.")
+            if exit_when_ready:
+                return
+            is_alive = bool(simulated_sources(settings)) and seconds_per_day > 0
+            try:
+                if is_alive:
+                    with living_shop(complete, seconds_per_day, on_day=lambda text: console.print(text)):
+                        services.wait()
+                else:
+                    services.wait()
+            except KeyboardInterrupt:
+                console.print("\nStopping.")

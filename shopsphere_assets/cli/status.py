@@ -1,0 +1,96 @@
+"""``shopsphere status``: what was read, loaded and set aside, and what readers see."""
+
+from __future__ import annotations
+
+import json
+import sys
+from datetime import UTC, datetime
+from typing import Annotated, Any
+
+import typer
+
+
+def status(
+    as_json: Annotated[bool, typer.Option("--json", help="For programs.")] = False,
+) -> None:
+    """Show every raw table's counts and watermark, and the current publication."""
+    from resources.settings import load_settings
+    from resources.warehouse import open_warehouse
+    from shopsphere_assets.defs.raw import source_systems
+    from shopsphere_assets.ingestion.ledger import table_totals
+    from shopsphere_assets.ingestion.mapping import mapped_tables
+
+    warehouse = open_warehouse(load_settings().warehouse, lock_timeout=30)
+    warehouse.prepare()
+    totals = table_totals(warehouse)
+    tables = [t for system in source_systems() for t in mapped_tables(system)]
+    now = datetime.now(UTC)
+    rows: list[dict[str, Any]] = []
+    for table in tables:
+        total = totals.get((table.source, table.name), {})
+        last = total.get("last_batch_at")
+        rows.append(
+            {
+                "table": table.label,
+                "rows_read": total.get("rows_read", 0),
+                "rows_loaded": total.get("rows_loaded", 0),
+                "rows_quarantined": total.get("rows_quarantined", 0),
+                "rows_excluded": total.get("rows_excluded", 0),
+                "batches": total.get("batches", 0),
+                "watermark": total.get("watermark"),
+                "last_batch_at": last.isoformat() if last else None,
+                "minutes_since_last_batch": round((now - last).total_seconds() / 60, 1) if last else None,
+            }
+        )
+    published = warehouse.current_publication()
+    publication = None
+    if published:
+        publication = {
+            "version": published.version,
+            "published_at": published.published_at.isoformat(),
+            "minutes_old": round((now - published.published_at).total_seconds() / 60, 1),
+            "tables": published.tables,
+            "rows": published.rows,
+        }
+    if as_json:
+        json.dump({"tables": rows, "publication": publication}, sys.stdout, indent=2)
+        sys.stdout.write("\n")
+    else:
+        _show(rows, publication)
+
+
+def _show(rows: list[dict[str, Any]], publication: dict[str, Any] | None) -> None:
+    from rich.console import Console
+    from rich.table import Table
+
+    console = Console()
+    table = Table(title="Raw tables", title_justify="left")
+    for name in ("table", "read", "loaded", "quarantined", "excluded", "batches", "watermark", "last batch"):
+        table.add_column(name, justify="left" if name in ("table", "watermark", "last batch") else "right")
+    for row in rows:
+        age = row["minutes_since_last_batch"]
+        table.add_row(
+            row["table"],
+            *[f"{row[f'rows_{n}']:,}" for n in ("read", "loaded", "quarantined", "excluded")],
+            str(row["batches"]),
+            (row["watermark"] or "")[:19].replace("T", " "),
+            "never" if age is None else _ago(age),
+        )
+    console.print(table)
+    if publication is None:
+        console.print("Nothing is published yet: `shopsphere run` builds and publishes.")
+        return
+    console.print(
+        f"Publication {publication['version']}: {publication['tables']} tables, {publication['rows']:,} rows, "
+        f"published {_ago(publication['minutes_old'])}."
+    )
+
+
+def _ago(minutes: float) -> str:
+    if minutes < 1:
+        return "less than a minute ago"
+    if minutes < 120:
+        return f"{minutes:.0f} minutes ago"
+    if minutes < 48 * 60:
+        return f"{minutes / 60:.0f} hours ago"
+    return f"{minutes / 1440:.0f} days ago"

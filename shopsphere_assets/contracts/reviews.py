@@ -1,0 +1,34 @@
+"""Contract of the ratings and reviews service."""
+
+from __future__ import annotations
+
+import pandera.polars as pa
+import polars as pl
+from pandera.api.polars.types import PolarsData
+
+from shopsphere_assets.contracts.base import Contract, Timestamp, column, email, moment, ordered, text
+
+
+class Reviews(Contract):
+    """What customers say of products."""
+
+    review_id: str = column("The service's number of the review.")
+    product_id: pl.Int64 = column("The product reviewed.")
+    sku: str = column("Stock-keeping unit of the product.", required=False)
+    customer_id: pl.Int64 = column("The customer, where known.", required=False)
+    reviewer_name: str = text("Name shown with the review.", required=False, personal="identity")
+    reviewer_email: str = email("The reviewer's address.", required=False, purposes=("support",))
+    rating: pl.Int64 = column("Stars, 1 to 5.", unit="stars", ge=1, le=5)
+    title: str = text("Headline.", required=False, personal="free_text")
+    body: str = text("Text.", required=False, personal="free_text")
+    language: str = column("Language of the text (ISO 639-1).", required=False, str_matches="^[a-z]{2}$")
+    is_verified_purchase: pl.Boolean = column("Whether the reviewer bought the product.", required=False)
+    status: str = column("Moderation state.", isin=("pending", "published", "rejected"))
+    created_at: Timestamp = moment("When it was written.")
+    updated_at: Timestamp = moment("When it last changed.")
+
+    @pa.dataframe_check
+    @classmethod
+    def updated_not_before_created(cls, data: PolarsData) -> pl.LazyFrame:
+        """A review cannot change before it exists."""
+        return ordered(data, "created_at", "updated_at")

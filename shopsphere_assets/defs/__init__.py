@@ -1,0 +1,1 @@
+"""Everything that Dagster decorates, and nothing else: the work itself is plain Python outside this package."""

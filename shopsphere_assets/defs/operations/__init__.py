@@ -1,0 +1,1 @@
+"""Jobs and schedules: what people and the clock start."""

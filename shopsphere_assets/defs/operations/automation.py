@@ -1,0 +1,17 @@
+"""The sensor that evaluates the automation conditions of models and publication."""
+
+from __future__ import annotations
+
+import dagster as dg
+
+
+@dg.definitions
+def automation() -> dg.Definitions:
+    """The automation sensor, running from the start."""
+    sensor = dg.AutomationConditionSensorDefinition(
+        "automation",
+        target=dg.AssetSelection.all() - dg.AssetSelection.key_prefixes(["raw"]),
+        default_status=dg.DefaultSensorStatus.RUNNING,
+        minimum_interval_seconds=15,
+    )
+    return dg.Definitions(sensors=[sensor])

@@ -1,0 +1,288 @@
+"""Makes the assets, checks and sensor of a source system from its declaration.
+
+Belongs here: what all raw tables have in common in Dagster. What is particular to one source stands in its
+module; what ingestion does stands in ``shopsphere_assets.ingestion``.
+"""
+
+
+import json
+import random
+import resource as process_resource
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+
+import dagster as dg
+import polars as pl
+
+from resources.errors import PermanentError, PlatformError, TransientError
+from shopsphere_assets.defs.platform import Platform, failure
+from shopsphere_assets.ingestion.batch import ingest
+from shopsphere_assets.ingestion.extract import news
+from shopsphere_assets.ingestion.ledger import BatchReport, read_state
+from shopsphere_assets.ingestion.mapping import mapped_tables
+from shopsphere_assets.ingestion.raw_table import RawTable, SourceSystem
+
+SOURCE_TAG = "shopsphere/source"
+
+_RETRIES = 3
+_FIRST_RETRY_SECONDS = 2.0
+
+_SENSOR_SECONDS = 30
+_WAIT_AFTER_FAILURE = timedelta(minutes=5)
+_SENSOR_LOCK_TIMEOUT_SECONDS = 3.0
+
+_IN_PROGRESS = [
+    dg.DagsterRunStatus.QUEUED,
+    dg.DagsterRunStatus.NOT_STARTED,
+    dg.DagsterRunStatus.STARTING,
+    dg.DagsterRunStatus.STARTED,
+    dg.DagsterRunStatus.CANCELING,
+]
+
+
+def raw_source(system: SourceSystem) -> dg.Definitions:
+    """The definitions of ``system``: an asset with its checks per table, and one sensor.
+
+    Where a sources file is in force only the tables that it maps exist.
+    """
+    tables = mapped_tables(system)
+    if not tables:
+        return dg.Definitions()
+    return dg.Definitions(assets=[_asset(system, table) for table in tables], sensors=[_sensor(system, tables)])
+
+
+def _asset(system: SourceSystem, table: RawTable) -> dg.AssetsDefinition:
+    key = dg.AssetKey(table.asset_key)
+    checks = [
+        dg.AssetCheckSpec(
+            "quarantine_share",
+            asset=key,
+            blocking=True,
+            description="The share of the batch's rows that broke their contract stays below the limit.",
+        ),
+        dg.AssetCheckSpec(
+            "ledger_closes",
+            asset=key,
+            blocking=True,
+            description="Rows read are rows loaded plus quarantined plus excluded.",
+        ),
+        dg.AssetCheckSpec(
+            "unique_key",
+            asset=key,
+            blocking=True,
+            description=f"No two rows share {' and '.join(table.key)}.",
+        ),
+    ]
+
+    @dg.asset(
+        key=key,
+        description=_description(table),
+        group_name=system.name,
+        owners=["team:data-platform"],
+        kinds={"python", "pandera"},
+        tags={"layer": "raw"},
+        metadata={"dagster/column_schema": _column_schema(table), "source system": system.title},
+        pool=f"source_{system.name}",
+        check_specs=checks,
+    )
+    def raw(context: dg.AssetExecutionContext, platform: Platform) -> Iterator[dg.MaterializeResult]:
+        began = time.perf_counter()
+        try:
+            destination = platform.destination()
+            destination.warehouse.prepare()
+            destination.warehouse.ensure_tables([table.definition])
+            report = ingest(
+                table,
+                platform.source(system),
+                destination,
+                state=read_state(destination.warehouse, [table])[table.name],
+                run_id=context.run_id,
+                lookback=platform.lookback,
+            )
+            duplicates = _duplicate_keys(platform, table) if report else 0
+        except PermanentError as error:
+            raise failure(error) from error
+        except TransientError as error:
+            context.log.warning(str(error))
+            raise dg.RetryRequested(_RETRIES, seconds_to_wait=_wait(context.retry_number)) from error
+        yield dg.MaterializeResult(
+            asset_key=key,
+            metadata=_metadata(table, report, seconds=time.perf_counter() - began),
+            check_results=_check_results(table, report, duplicates, limit=platform.settings.quarantine_limit),
+        )
+
+    return raw
+
+
+def _wait(retry_number: int) -> float:
+    """Seconds before the next try: doubling, and spread so that not all tables come back at once."""
+    return _FIRST_RETRY_SECONDS * 2**retry_number * random.uniform(0.5, 1.5)
+
+
+def _description(table: RawTable) -> str:
+    text = " ".join((table.contract.__doc__ or "").split())
+    return (
+        f"{text}\n\nPrimary key: {', '.join(table.key)}. Watermark: {table.cursor}. Rows that break the contract "
+        "are kept in quarantine with their reasons."
+    )
+
+
+def _column_schema(table: RawTable) -> dg.TableSchema:
+    columns = []
+    for name, dtype in table.column_types.items():
+        more = table.column_metadata(name)
+        tags = {f"purpose/{purpose}": "" for purpose in more["purposes"]}
+        if more["personal"]:
+            tags["personal"] = more["personal"]
+        unit = f" Unit: {more['unit']}." if more["unit"] else ""
+        columns.append(
+            dg.TableColumn(
+                name=name,
+                type=_type_name(dtype),
+                description=table.column_descriptions[name] + unit,
+                constraints=dg.TableColumnConstraints(nullable=name not in table.required_columns),
+                tags=tags,
+            )
+        )
+    return dg.TableSchema(columns=columns)
+
+
+def _type_name(dtype: pl.DataType) -> str:
+    if isinstance(dtype, pl.Decimal):
+        return f"decimal({dtype.precision},{dtype.scale})"
+    if isinstance(dtype, pl.Datetime):
+        return "timestamp with time zone"
+    names = {"Int64": "bigint", "String": "text", "Boolean": "boolean", "Date": "date"}
+    return names.get(str(dtype), str(dtype).lower())
+
+
+def _metadata(table: RawTable, report: BatchReport | None, *, seconds: float) -> dict[str, dg.MetadataValue]:
+    peak = process_resource.getrusage(process_resource.RUSAGE_SELF).ru_maxrss / 1024
+    common: dict[str, dg.MetadataValue] = {
+        "seconds": dg.MetadataValue.float(round(seconds, 3)),
+        "peak memory (MB)": dg.MetadataValue.float(round(peak, 1)),
+        "dagster/table_name": dg.MetadataValue.text(str(table.definition)),
+    }
+    if report is None:
+        return {**common, "rows read": dg.MetadataValue.int(0), "note": dg.MetadataValue.text("nothing new")}
+    return {
+        **common,
+        "rows read": dg.MetadataValue.int(report.rows_read),
+        "rows loaded": dg.MetadataValue.int(report.rows_loaded),
+        "rows quarantined": dg.MetadataValue.int(report.rows_quarantined),
+        "rows excluded": dg.MetadataValue.int(report.rows_excluded),
+        "bytes read": dg.MetadataValue.int(report.bytes_read),
+        "watermark": dg.MetadataValue.text(report.watermark.isoformat() if report.watermark else "none"),
+        "batch": dg.MetadataValue.text(report.batch_id),
+        "contract version": dg.MetadataValue.text(report.contract_version),
+    }
+
+
+def _duplicate_keys(platform: Platform, table: RawTable) -> int:
+    key = ", ".join(f'"{column}"' for column in table.key)
+    found = platform.warehouse().query(
+        f"SELECT count(*) FROM (SELECT {key} FROM {table.definition} GROUP BY {key} HAVING count(*) > 1) AS twice"
+    )
+    return int(found.column(0)[0].as_py())
+
+
+def _check_results(
+    table: RawTable, report: BatchReport | None, duplicates: int, *, limit: float
+) -> list[dg.AssetCheckResult]:
+    read = report.rows_read if report else 0
+    quarantined = report.rows_quarantined if report else 0
+    accounted = report.rows_loaded + report.rows_quarantined + report.rows_excluded if report else 0
+    share = quarantined / read if read else 0.0
+    return [
+        dg.AssetCheckResult(
+            check_name="quarantine_share",
+            passed=share <= limit,
+            metadata={
+                "share": round(share, 5),
+                "limit": limit,
+                "quarantined": quarantined,
+                "look at": "select * from quarantine.rows where "
+                f"source = '{table.source}' and table_name = '{table.name}'",
+            },
+        ),
+        dg.AssetCheckResult(
+            check_name="ledger_closes", passed=read == accounted, metadata={"read": read, "accounted for": accounted}
+        ),
+        dg.AssetCheckResult(check_name="unique_key", passed=duplicates == 0, metadata={"duplicate keys": duplicates}),
+    ]
+
+
+@dataclass(frozen=True)
+class Decision:
+    """What a sensor does about what it found: the tables to ingest, and what it has acted upon."""
+
+    tables: list[RawTable]
+    acted_upon: dict[str, str]
+
+
+def decide(found: dict[str, str | None], acted_upon: dict[str, str], tables: list[RawTable]) -> Decision:
+    """Which of ``tables`` to ingest: those with news other than what was acted upon before.
+
+    ``found``: the news of each table, by name. A row that never counts as read, such as one whose time of
+    change an API misreports, would otherwise start a run at every tick.
+    """
+    changed = [t for t in tables if found[t.name] is not None and found[t.name] != acted_upon.get(t.name)]
+    return Decision(changed, {name: text for name, text in found.items() if text is not None})
+
+
+def _sensor(system: SourceSystem, tables: list[RawTable]) -> dg.SensorDefinition:
+    @dg.sensor(
+        name=f"{system.name}_sensor",
+        target=[dg.AssetKey(table.asset_key) for table in tables],
+        minimum_interval_seconds=_SENSOR_SECONDS,
+        default_status=dg.DefaultSensorStatus.RUNNING,
+        description=f"Asks {system.title} whether there is anything new and starts a run for the tables that changed.",
+    )
+    def source_sensor(context: dg.SensorEvaluationContext, platform: Platform) -> dg.SensorResult | dg.SkipReason:
+        now = datetime.now(UTC)
+        last = _last_run(context.instance, system.name)
+        waiting = _reason_to_wait(last, now)
+        if waiting:
+            return dg.SkipReason(waiting)
+        try:
+            warehouse = platform.warehouse(lock_timeout=_SENSOR_LOCK_TIMEOUT_SECONDS)
+            warehouse.prepare()
+            states = read_state(warehouse, tables)
+            source = platform.source(system)
+            found = {table.name: news(table, source, states[table.name]) for table in tables}
+        except TransientError as error:
+            return dg.SkipReason(f"asked in vain, will ask again: {error}")
+        except PlatformError as error:
+            raise RuntimeError(f"{system.title} cannot be asked: {error}") from error
+        # What a failed run was started for is still to be done.
+        has_failed = last is not None and last.dagster_run.status != dg.DagsterRunStatus.SUCCESS
+        acted_upon = {} if has_failed else json.loads(context.cursor or "{}")
+        decision = decide(found, acted_upon, tables)
+        if not decision.tables:
+            return dg.SkipReason("nothing new")
+        request = dg.RunRequest(
+            asset_selection=[dg.AssetKey(table.asset_key) for table in decision.tables],
+            tags={SOURCE_TAG: system.name},
+        )
+        return dg.SensorResult(run_requests=[request], cursor=json.dumps(decision.acted_upon))
+
+    return source_sensor
+
+
+def _last_run(instance: dg.DagsterInstance, source: str) -> dg.RunRecord | None:
+    records = instance.get_run_records(dg.RunsFilter(tags={SOURCE_TAG: source}), limit=1)
+    return records[0] if records else None
+
+
+def _reason_to_wait(last: dg.RunRecord | None, now: datetime) -> str | None:
+    """Why no run should be started now after the run ``last``, if there is a reason."""
+    if last is None or last.dagster_run.status == dg.DagsterRunStatus.SUCCESS:
+        return None
+    if last.dagster_run.status in _IN_PROGRESS:
+        return "a run of this source is under way"
+    if last.end_time is None:
+        return None
+    next_try = datetime.fromtimestamp(last.end_time, UTC) + _WAIT_AFTER_FAILURE
+    return None if now >= next_try else f"the last run failed; the next try is at {next_try:%H:%M:%S} UTC"

@@ -1,0 +1,1 @@
+"""The warehouse's assets: the dbt models and the publication."""

@@ -1,0 +1,173 @@
+"""The dbt models as assets, their tests as checks; one dbt process a run."""
+
+
+import json
+import os
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from functools import cache
+from typing import Any
+
+import dagster as dg
+from dagster_dbt import DagsterDbtTranslator, DagsterDbtTranslatorSettings, DbtCliResource, DbtProject, dbt_assets
+
+from resources.errors import PermanentError
+from resources.settings import load_settings
+from resources.warehouse.base import BUILD_PREFIX
+from shopsphere_assets.defs.platform import Platform, failure
+from shopsphere_assets.defs.raw import source_systems
+from shopsphere_assets.defs.warehouse.conditions import AFTER_UPSTREAM
+from shopsphere_assets.transformation.column_lineage import column_lineage
+from shopsphere_assets.transformation.project import (
+    PROJECT_DIR,
+    dbt_environment,
+    dbt_executable,
+    dbt_target,
+    prepare_manifest,
+    target_folder,
+)
+from shopsphere_assets.transformation.results import record_results
+
+WAREHOUSE_POOL = "warehouse"
+
+
+class Translator(DagsterDbtTranslator):
+    """Names, columns and automation of the dbt models' assets."""
+
+    def get_asset_key(self, dbt_resource_props: Mapping[str, Any]) -> dg.AssetKey:
+        """``[layer or area, model]``; a source's key is the one its YAML names."""
+        if dbt_resource_props["resource_type"] == "source":
+            return super().get_asset_key(dbt_resource_props)
+        area = dbt_resource_props["schema"].removeprefix(BUILD_PREFIX)
+        return dg.AssetKey([area, dbt_resource_props["name"]])
+
+    def get_automation_condition(self, dbt_resource_props: Mapping[str, Any]) -> dg.AutomationCondition | None:
+        """Models follow what they are made of."""
+        return AFTER_UPSTREAM
+
+    def get_description(self, dbt_resource_props: Mapping[str, Any]) -> str:
+        """The model's description alone; its SQL is a click away in the code reference."""
+        return str(dbt_resource_props.get("description") or "")
+
+
+@cache
+def _project() -> DbtProject:
+    settings = load_settings()
+    prepare_manifest(settings)
+    return DbtProject(
+        project_dir=PROJECT_DIR,
+        profiles_dir=PROJECT_DIR,
+        target_path=target_folder(settings),
+        target=dbt_target(settings),
+    )
+
+
+@dg.definitions
+def dbt() -> dg.Definitions:
+    """The assets of the dbt project and the resource that runs it."""
+    project = _project()
+    translator = Translator(settings=DagsterDbtTranslatorSettings(enable_code_references=True))
+
+    @dbt_assets(
+        manifest=project.manifest_path,
+        project=project,
+        dagster_dbt_translator=translator,
+        exclude="resource_type:unit_test",
+        name="dbt_models",
+        pool=WAREHOUSE_POOL,
+    )
+    def dbt_models(
+        context: dg.AssetExecutionContext, dbt: DbtCliResource, platform: Platform
+    ) -> Iterator[Any]:
+        warehouse = platform.warehouse()
+        try:
+            warehouse.prepare()
+            warehouse.ensure_tables([t.definition for system in source_systems() for t in system.tables])
+        except PermanentError as error:
+            raise failure(error) from error
+        with warehouse.writer_lock(), _environment(dbt_environment(platform.settings)):
+            invocation = dbt.cli(
+                ["build", "--exclude-resource-type", "unit_test"], context=context, raise_on_error=False
+            )
+            events = list(invocation.stream())
+        results = invocation.target_path / "run_results.json"
+        if results.exists():
+            record_results(warehouse, results, run_id=context.run_id, finished_at=datetime.now(UTC))
+        known = _known_columns(invocation.manifest)
+        origins = column_lineage(
+            invocation.manifest, invocation.target_path / "compiled", known, target_folder(platform.settings) / "lineage"
+        )
+        for event in events:
+            yield _with_lineage(event, origins, invocation.manifest, translator, project)
+        error = invocation.get_error()
+        if error:
+            raise dg.Failure(description=str(error), allow_retries=False) from error
+
+    resource = DbtCliResource(project_dir=project, dbt_executable=dbt_executable())
+    return dg.Definitions(assets=[dbt_models], resources={"dbt": resource})
+
+
+@contextmanager
+def _environment(variables: Mapping[str, str]) -> Iterator[None]:
+    """The process's environment with ``variables``, which the dbt process inherits."""
+    before = {name: os.environ.get(name) for name in variables}
+    os.environ.update(variables)
+    try:
+        yield
+    finally:
+        for name, value in before.items():
+            if value is None:
+                del os.environ[name]
+            else:
+                os.environ[name] = value
+
+
+def _known_columns(manifest: Mapping[str, Any]) -> dict[str, list[str]]:
+    """The columns of every model, by its YAML, and of every source, by its contract."""
+    raw = {tuple(t.asset_key): t.definition.columns.names for system in source_systems() for t in system.tables}
+    columns = {i: list(node["columns"]) for i, node in manifest["nodes"].items() if node["resource_type"] == "model"}
+    for unique_id, source in manifest["sources"].items():
+        key = source["config"]["meta"]["dagster"]["asset_key"]
+        columns[unique_id] = raw.get(tuple(key), [])
+    return columns
+
+
+def _with_lineage(
+    event: Any,
+    origins: Mapping[str, Mapping[str, list[tuple[str, str]]]],
+    manifest: Mapping[str, Any],
+    translator: Translator,
+    project: DbtProject,
+) -> Any:
+    """A model's event with its column lineage; any other event as it is."""
+    unique_id = event.metadata.get("unique_id") if hasattr(event, "metadata") else None
+    sources = origins.get(unique_id.value) if unique_id is not None else None
+    if sources is None or not hasattr(event, "with_metadata"):
+        return event
+    dependencies = {
+        column: [
+            dg.TableColumnDep(asset_key=translator.get_asset_spec(manifest, parent, project).key, column_name=name)
+            for parent, name in parents
+        ]
+        for column, parents in sources.items()
+    }
+    lineage = dg.TableColumnLineage(deps_by_column=dependencies)
+    return event.with_metadata({**event.metadata, "dagster/column_lineage": lineage})
+
+
+def mart_keys() -> list[dg.AssetKey]:
+    """The asset keys of the marts: the models in the schemas that are published."""
+    translator = Translator()
+    models = [node for node in _nodes().values() if node["resource_type"] == "model"]
+    return [translator.get_asset_key(node) for node in models if node["schema"].startswith(BUILD_PREFIX)]
+
+
+def result_nodes() -> set[str]:
+    """The unique ids of the project's models and of the tests whose failure is an error."""
+    return {i for i, node in _nodes().items() if str(node["config"].get("severity", "error")).lower() == "error"}
+
+
+def _nodes() -> dict[str, Any]:
+    nodes = json.loads(_project().manifest_path.read_text())["nodes"]
+    return {i: node for i, node in nodes.items() if node["resource_type"] in ("model", "test")}

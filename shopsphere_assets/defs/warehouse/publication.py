@@ -1,0 +1,58 @@
+"""The publication: the marts as one consistent, numbered version, once everything in them is sound."""
+
+
+from collections.abc import Iterator
+
+import dagster as dg
+
+from resources.errors import PermanentError
+from resources.settings import load_settings
+from shopsphere_assets.defs.platform import Platform, failure
+from shopsphere_assets.defs.warehouse.conditions import AFTER_UPSTREAM
+from shopsphere_assets.defs.warehouse.dbt import WAREHOUSE_POOL, mart_keys, result_nodes
+from shopsphere_assets.transformation.results import broken_nodes
+
+PUBLICATION_KEY = dg.AssetKey(["publication"])
+
+
+@dg.definitions
+def publication() -> dg.Definitions:
+    """The publication's asset."""
+
+    @dg.asset(
+        key=PUBLICATION_KEY,
+        deps=mart_keys(),
+        description="The marts as readers see them: one consistent, numbered version, switched atomically after a "
+        "sound build. Reports, the API and analysts read this and never meet a lock or a half-built mart.",
+        group_name="publication",
+        owners=["team:data-platform"],
+        kinds={"python"},
+        automation_condition=AFTER_UPSTREAM,
+        output_required=False,
+        pool=WAREHOUSE_POOL,
+    )
+    def marts_publication(context: dg.AssetExecutionContext, platform: Platform) -> Iterator[dg.MaterializeResult]:
+        warehouse = platform.warehouse()
+        try:
+            broken = broken_nodes(warehouse, result_nodes())
+            if broken:
+                # Not a failure of its own: the build that broke has failed and is what wants repair.
+                context.log.warning(
+                    "not published; readers keep the version they have, because the latest result of these "
+                    f"models and tests is not good: {', '.join(broken)}"
+                )
+                return
+            published = warehouse.publish(context.run_id)
+            warehouse.drop_old_publications(load_settings().kept_publications)
+        except PermanentError as error:
+            raise failure(error) from error
+        yield dg.MaterializeResult(
+            metadata={
+                "version": published.version,
+                "tables": published.tables,
+                "rows": published.rows,
+                "published at": dg.MetadataValue.timestamp(published.published_at),
+            }
+        )
+
+    return dg.Definitions(assets=[marts_publication])

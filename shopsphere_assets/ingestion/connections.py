@@ -1,0 +1,33 @@
+"""Opens the connection to a source system that the settings name."""
+
+from __future__ import annotations
+
+from resources.errors import PermanentError
+from resources.file_source import FileSource
+from resources.http_source import HttpSource
+from resources.settings import Settings
+from resources.sql_source import SqlSource
+from shopsphere_assets.ingestion.extract import Source
+from shopsphere_assets.ingestion.raw_table import DatabaseRead, FileRead, HttpRead, SourceSystem
+
+
+def open_source(system: SourceSystem, settings: Settings) -> Source:
+    """The connection to ``system``; nothing is connected yet.
+
+    Raises :class:`PermanentError` where its URL is not set or is of the wrong kind.
+    """
+    url = settings.source_url(system.name)
+    if not url:
+        raise PermanentError(
+            f"no address is set for {system.title}",
+            where=f"SHOPSPHERE_{system.name.upper()}_URL",
+            remedy="set it to the system's URL, or run `shopsphere demo` or `shopsphere run` without any source "
+            "set to use the simulated shop",
+        )
+    match system.tables[0].read:
+        case DatabaseRead():
+            return SqlSource(url)
+        case HttpRead():
+            return HttpSource(url, token=settings.source_token(system.name))
+        case FileRead():
+            return FileSource(url)

@@ -1,0 +1,167 @@
+"""The ledger: what each batch read, loaded and set aside, and from where the next one goes on.
+
+State is read from here and nowhere else; entries are written in the transaction that loads the rows they
+speak of, so that state and data cannot disagree.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+import pyarrow as pa
+
+from resources.file_source import FileOutcome
+from resources.warehouse import Transaction, Warehouse
+from shopsphere_assets.ingestion.lake import LandedBatch
+from shopsphere_assets.ingestion.raw_table import RawTable
+
+
+@dataclass(frozen=True)
+class TableState:
+    """What is known of a raw table before it is read: the watermark and the files read so far."""
+
+    watermark: datetime | None = None
+    file_hashes: frozenset[str] = frozenset()
+
+
+@dataclass(frozen=True)
+class BatchReport:
+    """What one batch did. ``rows_read`` is always the sum of the other three."""
+
+    batch_id: str
+    source: str
+    table_name: str
+    run_id: str
+    started_at: datetime
+    finished_at: datetime
+    rows_read: int
+    rows_loaded: int
+    rows_quarantined: int
+    rows_excluded: int
+    bytes_read: int
+    watermark: datetime | None
+    lake_path: str
+    contract_version: str
+
+
+def read_state(warehouse: Warehouse, tables: list[RawTable]) -> dict[str, TableState]:
+    """The state of each of ``tables`` (one source's), by table name; empty for one never read."""
+    source = tables[0].source
+    watermarks = warehouse.query(
+        "SELECT table_name, max(watermark) AS watermark FROM ledger.batches WHERE source = $1 GROUP BY table_name",
+        [source],
+    ).to_pylist()
+    files = warehouse.query("SELECT table_name, content_hash FROM ledger.files WHERE source = $1", [source]).to_pylist()
+    highest = {row["table_name"]: row["watermark"] for row in watermarks}
+    hashes: dict[str, set[str]] = {}
+    for row in files:
+        hashes.setdefault(row["table_name"], set()).add(row["content_hash"])
+    return {
+        table.name: TableState(
+            watermark=datetime.fromisoformat(highest[table.name]) if highest.get(table.name) else None,
+            file_hashes=frozenset(hashes.get(table.name, ())),
+        )
+        for table in tables
+    }
+
+
+def write_entries(
+    transaction: Transaction, report: BatchReport, landed: LandedBatch, files: list[FileOutcome]
+) -> None:
+    """Write a batch's ledger entry, its quarantined rows and the files it read."""
+    if landed.quarantined.height:
+        _quarantine(transaction, report, landed)
+    entry = {name: getattr(report, name) for name in BatchReport.__dataclass_fields__}
+    entry["watermark"] = report.watermark.isoformat(timespec="microseconds") if report.watermark else None
+    transaction.append("ledger", "batches", pa.Table.from_pylist([entry], schema=_batch_schema()))
+    if files:
+        rows = [
+            {
+                "source": report.source,
+                "table_name": report.table_name,
+                "path": outcome.file.path,
+                "content_hash": outcome.file.content_hash,
+                "size_bytes": outcome.file.size_bytes,
+                "batch_id": report.batch_id,
+                "rows_read": outcome.rows_read,
+                "status": outcome.status,
+                "note": outcome.note,
+                "read_at": report.finished_at,
+            }
+            for outcome in files
+        ]
+        transaction.append("ledger", "files", pa.Table.from_pylist(rows, schema=_file_schema()))
+
+
+def _quarantine(transaction: Transaction, report: BatchReport, landed: LandedBatch) -> None:
+    # A row that is read again, for example within the look-back, is the same entry.
+    known = transaction.query(
+        "SELECT quarantine_id FROM quarantine.rows WHERE source = $1 AND table_name = $2",
+        [report.source, report.table_name],
+    )
+    fresh = landed.quarantined.filter(
+        ~landed.quarantined.get_column("quarantine_id").is_in(known.column(0).to_pylist())
+    )
+    if fresh.is_empty():
+        return
+    text, count = pa.string(), fresh.height
+    columns = {
+        "quarantine_id": fresh.get_column("quarantine_id").to_arrow().cast(text),
+        "batch_id": pa.array([report.batch_id] * count, text),
+        "source": pa.array([report.source] * count, text),
+        "table_name": pa.array([report.table_name] * count, text),
+        **{n: fresh.get_column(n).to_arrow().cast(text) for n in ("row_key", "payload", "reasons", "position")},
+        "quarantined_at": pa.array([report.finished_at] * count, _MOMENT),
+    }
+    transaction.append("quarantine", "rows", pa.table(columns))
+
+
+_MOMENT = pa.timestamp("us", tz="UTC")
+
+
+def _batch_schema() -> pa.Schema:
+    texts = ("batch_id", "source", "table_name", "run_id")
+    counts = ("rows_read", "rows_loaded", "rows_quarantined", "rows_excluded", "bytes_read")
+    return pa.schema(
+        [(n, pa.string()) for n in texts]
+        + [("started_at", _MOMENT), ("finished_at", _MOMENT)]
+        + [(n, pa.int64()) for n in counts]
+        + [(n, pa.string()) for n in ("watermark", "lake_path", "contract_version")]
+    )
+
+
+def _file_schema() -> pa.Schema:
+    return pa.schema(
+        [
+            ("source", pa.string()),
+            ("table_name", pa.string()),
+            ("path", pa.string()),
+            ("content_hash", pa.string()),
+            ("size_bytes", pa.int64()),
+            ("batch_id", pa.string()),
+            ("rows_read", pa.int64()),
+            ("status", pa.string()),
+            ("note", pa.string()),
+            ("read_at", _MOMENT),
+        ]
+    )
+
+
+def utc_now() -> datetime:
+    """The current moment in UTC."""
+    return datetime.now(UTC)
+
+
+def table_totals(warehouse: Warehouse) -> dict[tuple[str, str], dict[str, Any]]:
+    """Per (source, table): the sums of its batches' counts, their number, the watermark and the last batch."""
+    found = warehouse.query(
+        "SELECT source, table_name, count(*) AS batches, CAST(sum(rows_read) AS bigint) AS rows_read,"
+        " CAST(sum(rows_loaded) AS bigint) AS rows_loaded,"
+        " CAST(sum(rows_quarantined) AS bigint) AS rows_quarantined,"
+        " CAST(sum(rows_excluded) AS bigint) AS rows_excluded,"
+        " max(watermark) AS watermark, max(finished_at) AS last_batch_at"
+        " FROM ledger.batches GROUP BY source, table_name"
+    )
+    return {(row["source"], row["table_name"]): row for row in found.to_pylist()}
