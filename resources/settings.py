@@ -24,7 +24,9 @@ class Settings(BaseSettings):
 
     home: Path = Field(Path("var"), description="Folder of all state.")
 
-    shop_db_url: SecretStr | None = Field(None, description="The shop's database: mysql://, postgresql:// or sqlite://.")
+    shop_db_url: SecretStr | None = Field(
+        None, description="The shop's database: mysql://, postgresql:// or sqlite://."
+    )
     catalogue_db_url: SecretStr | None = Field(None, description="The catalogue's database, likewise.")
     hubspot_url: str | None = Field(None, description="HubSpot's API: https://.")
     hubspot_token: SecretStr | None = Field(None, description="HubSpot private-app token.")
@@ -41,7 +43,9 @@ class Settings(BaseSettings):
     dagster_storage_url: SecretStr | None = Field(None, description="PostgreSQL database of Dagster's own records.")
 
     reporting_time_zone: str = Field("UTC", description="Time zone in which a sale's date is counted.")
-    lookback_hours: int = Field(48, ge=0, description="How far behind the watermark rows committed late are looked for.")
+    lookback_hours: int = Field(
+        48, ge=0, description="How far behind the watermark rows committed late are looked for."
+    )
     quarantine_limit: float = Field(
         0.25, gt=0, le=1, description="Share of a batch's rows in quarantine above which its readers wait."
     )

@@ -34,7 +34,8 @@ class Shelf:
 
     def pick(self, quantile: Floats) -> Ints:
         """Any product, the popular ones more often."""
-        return self.products[np.searchsorted(self.bounds, quantile * self.bounds[-1], side="right")]
+        place = np.searchsorted(self.bounds, quantile * self.bounds[-1], side="right")
+        return np.asarray(self.products[np.minimum(place, len(self.products) - 1)])
 
     def pick_in(self, category: Ints, quantile: Floats) -> Ints:
         """A product of the category (numbered from 0), the popular ones more often."""
@@ -48,9 +49,7 @@ class Catalogue:
 
     def __init__(self, dice: Dice, clock: Clock, scale: float) -> None:
         self.dice, self.clock = dice, clock
-        self.arrivals = Arrivals(
-            clock, opening=max(int(1_400 * scale), 100), per_day=max(200 * scale / 90, 0.05)
-        )
+        self.arrivals = Arrivals(clock, opening=max(int(1_400 * scale), 100), per_day=max(200 * scale / 90, 0.05))
         self._repricing = Recurrences(dice, "prices.change", first=(5, 260), period=(60, 320))
         self._edits = Recurrences(dice, "products.edit", first=(10, 500), period=(120, 500))
         self.departments = list(DEPARTMENTS)
@@ -82,13 +81,11 @@ class Catalogue:
     def _last_week(self, product: Ints) -> Ints:
         """The first week in which a product is no longer sold; most stay."""
         leaves = self.dice.chance("products.leaves", product, 0.15)
-        week = np.maximum(self.arrivals.day_of(product), 0) // 7 + self.dice.between(
-            "products.left", product, 3, 60
-        )
+        week = np.maximum(self.arrivals.day_of(product), 0) // 7 + self.dice.between("products.left", product, 3, 60)
         return np.where(leaves, week, NEVER)
 
     def _shelf(self, week: int) -> Shelf:
-        product = np.arange(1, self.arrivals.before(week * 7) + 1, dtype=np.int64)
+        product = self.arrivals.known_before(week * 7)
         product = product[self._last_week(product) > week]
         leaf = self.category(product)
         order = np.argsort(leaf, kind="stable")
@@ -125,7 +122,7 @@ class Catalogue:
         dollars = self._typical[self.category(product)] * spread * step
         # Prices end in .90 or .99, as prices do.
         whole = np.maximum(np.rint(dollars * np.array(UNITS_PER_DOLLAR)[currency]), 2).astype(np.int64)
-        return whole * 100 - np.where(product % 3 == 0, 10, 1)
+        return np.asarray(whole * 100 - np.where(product % 3 == 0, 10, 1))
 
     def categories_on(self, day: int) -> pl.DataFrame:
         """Rows of ``catalogue_db/categories`` inserted or updated on the day."""
@@ -138,9 +135,7 @@ class Catalogue:
         keep = np.full(len(names), day == 0)
         if day:
             keep = self.dice.chance("categories.edit", np.array(numbers) + day * 1_000, 0.004)
-            at = self.clock.begin(day) + self.dice.between(
-                "categories.at", np.array(numbers), 8 * HOUR, 17 * HOUR
-            )
+            at = self.clock.begin(day) + self.dice.between("categories.at", np.array(numbers), 8 * HOUR, 17 * HOUR)
         slugs = [name.lower().replace(" & ", "-").replace(" ", "-") for name in names]
         frame = pl.DataFrame(
             {
@@ -156,7 +151,7 @@ class Catalogue:
     def products_on(self, day: int) -> pl.DataFrame:
         """Rows of ``catalogue_db/products`` inserted or updated on the day."""
         new = self.arrivals.delivered_on(day)
-        known = np.arange(1, self.arrivals.before(day) + 1, dtype=np.int64) if day else new[:0]
+        known = self.arrivals.known_before(day) if day else new[:0]
         leaving = (self._last_week(known) * 7 == day) if day % 7 == 0 else np.zeros(len(known), dtype=bool)
         edited = known[self._edits.today(known, day - self.arrivals.day_of(known)) | leaving]
         product = np.concatenate([edited, new])
@@ -164,13 +159,10 @@ class Catalogue:
         created = np.where(
             arrived < 0,
             self.clock.begin(0) - self.dice.between("products.created", product, DAY, _LISTED_BEFORE * DAY),
-            self.clock.begin(np.maximum(arrived, 0))
-            + self.dice.between("products.entered", product, HOUR, 12 * HOUR),
+            self.clock.begin(np.maximum(arrived, 0)) + self.dice.between("products.entered", product, HOUR, 12 * HOUR),
         )
         is_edit = np.arange(len(product)) < len(edited)
-        changed = self.clock.begin(day) + self.dice.between(
-            "products.changed", product + day * 7_919, HOUR, 20 * HOUR
-        )
+        changed = self.clock.begin(day) + self.dice.between("products.changed", product + day * 7_919, HOUR, 20 * HOUR)
         left = self._last_week(product) * 7 <= day
         names = self.names(product)
         brand = pick(BRANDS, self.dice.below("products.brand", product, len(BRANDS)))
@@ -197,7 +189,7 @@ class Catalogue:
         A new price holds from midnight; the row of the one before gets its ``valid_to`` at the same time.
         """
         new = self.arrivals.delivered_on(day)
-        known = np.arange(1, self.arrivals.before(day) + 1, dtype=np.int64) if day else new[:0]
+        known = self.arrivals.known_before(day) if day else new[:0]
         changed = known[self._repricing.today(known, day - self.arrivals.day_of(known))]
         version = self._repricing.count(changed, day - self.arrivals.day_of(changed))
         never = np.full(len(changed) + len(new), NEVER)
@@ -219,9 +211,7 @@ class Catalogue:
         age = np.where(valid_to < NEVER, age - 1, age)
         began = self.clock.begin(np.maximum(arrived + self._repricing.last_age(product, age), 0))
         valid_from = np.where(version == 0, launched, began)
-        written = (
-            self.clock.begin(day) + SECOND + self.dice.between("prices.written", product, 0, 10 * MINUTE)
-        )
+        written = self.clock.begin(day) + SECOND + self.dice.between("prices.written", product, 0, 10 * MINUTE)
         is_opening = (day == 0) & (arrived < 0)
         return pl.DataFrame(
             {

@@ -9,7 +9,7 @@ from __future__ import annotations
 from datetime import date
 
 import numpy as np
-from numpy.typing import ArrayLike
+from numpy.typing import ArrayLike, NDArray
 
 from simulator.dice import Dice, Flags, Floats, Ints
 
@@ -24,16 +24,14 @@ _HORIZON = 36_600
 """Days that a simulation can reach: a century, as far as dates are plausible to the contracts."""
 _WEEKLY = np.array([0.99, 0.95, 0.96, 1.00, 1.07, 1.12, 0.91])
 # Visits and orders by hour (UTC): low at night, a bump at lunch, the peak in the evening.
-_HOURLY = np.array(
-    [22, 13, 8, 6, 6, 9, 16, 28, 42, 52, 58, 62, 66, 62, 58, 56, 58, 64, 76, 88, 96, 88, 64, 40.0]
-)
+_HOURLY = np.array([22, 13, 8, 6, 6, 9, 16, 28, 42, 52, 58, 62, 66, 62, 58, 56, 58, 64, 76, 88, 96, 88, 64, 40.0])
 _HOUR_BOUNDS = np.concatenate([[0.0], np.cumsum(_HOURLY) / _HOURLY.sum()])
 _HOUR_STARTS = np.arange(25) * float(HOUR)
 
 
 def later_that_day(moment: Ints, delay: Ints | int) -> Ints:
     """``moment`` and ``delay`` after it, but not past the end of the moment's day."""
-    return np.minimum(moment + delay, (moment // DAY + 1) * DAY - 1)
+    return np.asarray(np.minimum(moment + delay, (moment // DAY + 1) * DAY - 1))
 
 
 class Clock:
@@ -58,7 +56,7 @@ class Clock:
 
     def begin(self, day: ArrayLike) -> Ints:
         """The first moment of a day."""
-        return (np.asarray(day, dtype=np.int64) + self._origin) * DAY
+        return np.asarray((np.asarray(day, dtype=np.int64) + self._origin) * DAY)
 
     def date_number(self, day: int) -> int:
         """Days since 1970 of a simulated day."""
@@ -67,7 +65,7 @@ class Clock:
     @staticmethod
     def time_of_day(quantile: Floats) -> Ints:
         """Microseconds after midnight at a quantile of the day's traffic."""
-        return np.interp(quantile, _HOUR_BOUNDS, _HOUR_STARTS).astype(np.int64)
+        return np.asarray(np.interp(quantile, _HOUR_BOUNDS, _HOUR_STARTS), dtype=np.int64)
 
 
 class Arrivals:
@@ -78,11 +76,19 @@ class Arrivals:
         self.opening = opening
         counts = np.floor(clock.elapsed * per_day).astype(np.int64)
         self._before = opening + counts
-        self._days: Ints = np.empty(0, dtype=np.int32)
+        self._days: NDArray[np.int32] = np.empty(0, dtype=np.int32)
 
-    def before(self, day: ArrayLike) -> Ints:
+    def before(self, day: int) -> int:
         """How many exist when the day begins; the opening ones count as existing before day 0."""
-        return self._before[np.asarray(day)]
+        return int(self._before[day])
+
+    def before_each(self, day: Ints) -> Ints:
+        """How many exist when each of the days begins."""
+        return self._before[day]
+
+    def known_before(self, day: int) -> Ints:
+        """The numbers that exist when the day begins."""
+        return np.arange(1, self.before(day) + 1, dtype=np.int64)
 
     def on(self, day: int) -> Ints:
         """The numbers that arrive on the day (on day 0 without the opening ones)."""
@@ -111,7 +117,7 @@ class Arrivals:
         """Where in its day's traffic each number arrives: in the order of the numbers."""
         first = self._before[day]
         count = np.maximum(self._before[day + 1] - first, 1)
-        return (ids - 1 - first + jitter) / count
+        return np.asarray((ids - 1 - first + jitter) / count)
 
 
 class Recurrences:
@@ -127,13 +133,13 @@ class Recurrences:
     def count(self, ids: Ints, age: ArrayLike) -> Ints:
         """How often it has happened by the end of the day on which the entity is ``age`` days old."""
         first, period = self._phase(ids)
-        return np.maximum((np.asarray(age) - first) // period + 1, 0)
+        return np.asarray(np.maximum((np.asarray(age) - first) // period + 1, 0))
 
     def today(self, ids: Ints, age: ArrayLike) -> Flags:
         """Whether it happens on that day."""
         first, period = self._phase(ids)
         since = np.asarray(age) - first
-        return (since >= 0) & (since % period == 0)
+        return np.asarray((since >= 0) & (since % period == 0))
 
     def last_age(self, ids: Ints, age: ArrayLike) -> Ints:
         """The age in days at which it last happened; -1 where it has not yet."""

@@ -5,8 +5,8 @@ Belongs here: conversions from numpy arrays to polars columns. Does not belong h
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from functools import cache
-from typing import Any
 
 import numpy as np
 import polars as pl
@@ -20,7 +20,7 @@ MONEY = pl.Decimal(18, 2)
 MOMENT = pl.Datetime("us", "UTC")
 
 
-def pool(values: list[Any] | pl.Series) -> pl.Series:
+def pool(values: Sequence[str | None]) -> pl.Series:
     """Texts to pick from by index, with a null behind the last one: index -1 picks the null."""
     series = pl.Series(values, dtype=pl.String)
     return series.append(pl.Series([None], dtype=pl.String)).rechunk()
@@ -55,9 +55,7 @@ def only(values: pl.Series, keep: Flags) -> pl.Series:
     """``values`` where ``keep``, null elsewhere."""
     if keep.all():
         return values
-    return values.zip_with(
-        pl.Series(keep), pl.Series([None], dtype=values.dtype).new_from_index(0, len(keep))
-    )
+    return values.zip_with(pl.Series(keep), pl.Series([None], dtype=values.dtype).new_from_index(0, len(keep)))
 
 
 def either(condition: Flags, yes: pl.Series, no: pl.Series) -> pl.Series:

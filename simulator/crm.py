@@ -28,9 +28,7 @@ _BRAND_SLUGS = pool([address_part(brand.replace("&", "and"), "en") for brand in 
 class Crm:
     """Contacts, loyalty accounts, interactions and suppliers."""
 
-    def __init__(
-        self, dice: Dice, clock: Clock, people: People, identities: Identities, scale: float
-    ) -> None:
+    def __init__(self, dice: Dice, clock: Clock, people: People, identities: Identities, scale: float) -> None:
         self.dice, self.clock, self.people, self.identities = dice, clock, people, identities
         self._interactions_per_day = 50 * scale
         self._edits = Recurrences(dice, "crm.edit", first=(8, 500), period=(150, 700))
@@ -106,14 +104,8 @@ class Crm:
         at_opening = max(int(self.people.arrivals.before(day)), 1)
         customer = 1 + self.dice.below("interactions.customer", ids, at_opening)
         known = self.dice.chance("crm.member", customer, 0.6)
-        visitor = (
-            VISITOR_BASE
-            + 1
-            + self.dice.below("interactions.visitor", ids, self.identities.visitors.before(day))
-        )
-        occurred = self.clock.begin(day) + np.sort(
-            self.dice.between("interactions.at", ids, 7 * HOUR, 19 * HOUR)
-        )
+        visitor = VISITOR_BASE + 1 + self.dice.below("interactions.visitor", ids, self.identities.visitors.before(day))
+        occurred = self.clock.begin(day) + np.sort(self.dice.between("interactions.at", ids, 7 * HOUR, 19 * HOUR))
         topic = self.dice.below("interactions.topic", ids, len(INTERACTIONS))
         return pl.DataFrame(
             {

@@ -49,18 +49,18 @@ class Dice:
         unit = (self.bits(stream, ids) >> np.uint64(11)).astype(np.float64) * _TO_UNIT
         return unit if (low, high) == (0.0, 1.0) else low + unit * (high - low)
 
-    def below(self, stream: str, ids: ArrayLike, limit: ArrayLike) -> Ints:
+    def below(self, stream: str, ids: ArrayLike, limit: Ints | int) -> Ints:
         """Integers in [0, limit); ``limit`` is one number or one per id."""
         return (self.uniform(stream, ids) * limit).astype(np.int64)
 
-    def chance(self, stream: str, ids: ArrayLike, probability: ArrayLike) -> Flags:
+    def chance(self, stream: str, ids: ArrayLike, probability: float) -> Flags:
         """True with the given probability."""
         return self.uniform(stream, ids) < probability
 
     def choice(self, stream: str, ids: ArrayLike, weights: ArrayLike) -> Ints:
         """Indexes into ``weights``, drawn in their proportion."""
         bounds = np.cumsum(np.asarray(weights, dtype=np.float64))
-        return np.searchsorted(bounds, self.uniform(stream, ids) * bounds[-1], side="right").astype(np.int64)
+        return np.asarray(np.searchsorted(bounds, self.uniform(stream, ids) * bounds[-1], side="right"), dtype=np.int64)
 
     def between(self, stream: str, ids: ArrayLike, low: float, high: float) -> Ints:
         """Integers in [low, high), used for spans of time in microseconds."""

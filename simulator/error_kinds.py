@@ -185,7 +185,11 @@ def far_future_timestamp(column: str, weight: float = 1.0) -> Planting:
 
 def epoch_timestamp(column: str, weight: float = 1.0) -> Planting:
     """The moment zero of Unix instead of no moment."""
-    wrong = {str: "1970-01-01T00:00:00.000Z", datetime: datetime(1970, 1, 1, tzinfo=UTC), date: date(1970, 1, 1)}
+    wrong = {
+        str: "1970-01-01T00:00:00.000Z",
+        datetime: datetime(1970, 1, 1, tzinfo=UTC),
+        date: date(1970, 1, 1),
+    }
     return _sentinel("epoch_timestamp", column, wrong, weight)
 
 
@@ -235,7 +239,18 @@ def placeholder_text(column: str, weight: float = 1.0) -> Planting:
     return _instead("placeholder_text", column, "not_a_placeholder", wrong, weight)
 
 
-_ACCENTED = {"a": "á", "e": "é", "i": "î", "o": "ö", "u": "ü", "A": "Á", "E": "É", "O": "Ö", "U": "Ü", "n": "ñ"}
+_ACCENTED = {
+    "a": "á",
+    "e": "é",
+    "i": "î",
+    "o": "ö",
+    "u": "ü",
+    "A": "Á",
+    "E": "É",
+    "O": "Ö",
+    "U": "Ü",
+    "n": "ñ",
+}
 
 
 def mojibake(column: str, weight: float = 1.0) -> Planting:

@@ -21,7 +21,6 @@ from simulator.sinks import TRUTH_SCHEMA
 
 _SECOND_ERROR = 0.06
 """Share of the dirty rows that carry two errors."""
-_ACCESS_LOG = "web_logs/access_log"
 
 Truth = list[tuple[Any, ...]]
 
@@ -29,24 +28,17 @@ Truth = list[tuple[Any, ...]]
 def plant(
     tables: dict[str, pl.DataFrame], keys: dict[str, str], day: int, rate: float, dice: Dice
 ) -> tuple[dict[str, pl.DataFrame], pl.DataFrame]:
-    """The tables with errors in ``rate`` of their rows, and the truth (:data:`TRUTH_SCHEMA`).
-
-    Rows of the access log have no key of their own at the source; there ``row_key`` is the moment, the
-    caller and the path as they stand in the line, separated by blanks.
-    """
+    """The tables with errors in ``rate`` of their rows, and the truth (:data:`TRUTH_SCHEMA`)."""
     truth: Truth = []
     dirty = {name: _dirty(frame, name, keys[name], day, rate, dice, truth) for name, frame in tables.items()}
     columns = list(zip(*truth, strict=True)) or [()] * len(TRUTH_SCHEMA)
     series = [
-        pl.Series(name, values, dtype=TRUTH_SCHEMA[name])
-        for name, values in zip(TRUTH_SCHEMA, columns, strict=True)
+        pl.Series(name, values, dtype=TRUTH_SCHEMA[name]) for name, values in zip(TRUTH_SCHEMA, columns, strict=True)
     ]
     return dirty, pl.DataFrame(series)
 
 
-def _dirty(
-    frame: pl.DataFrame, name: str, key: str, day: int, rate: float, dice: Dice, truth: Truth
-) -> pl.DataFrame:
+def _dirty(frame: pl.DataFrame, name: str, key: str, day: int, rate: float, dice: Dice, truth: Truth) -> pl.DataFrame:
     rows = draws_of(day, frame.height)
     places = np.flatnonzero(dice.chance(f"errors.{name}", rows, rate))
     if not len(places):
@@ -76,11 +68,7 @@ def _dirty(
                 where, values = changes.setdefault(column, ([], []))
                 where.append(place)
                 values.append(value)
-        row_key = (
-            f"{wrong['requested_at']} {wrong['remote_host']} {wrong['path']}"
-            if name == _ACCESS_LOG
-            else str(row[key])
-        )
+        row_key = str(row[key])
         truth += [_record(day, source, table, row_key, planting, row, wrong) for planting, _ in found]
     columns = [
         frame[column].scatter(where, pl.Series(values, dtype=frame.schema[column]))

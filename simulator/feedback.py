@@ -11,7 +11,7 @@ import polars as pl
 
 from simulator.clock import DAY, HOUR, MINUTE, NEVER
 from simulator.columns import digits, either, hexadecimal, iso_moments, join, only, pick, pool, take
-from simulator.dice import Dice, Ints
+from simulator.dice import Dice, Flags, Ints
 from simulator.orders import RETURNED, STORE, OrderBook, Orders
 from simulator.people import POOLS, People, Persons
 from simulator.places import COUNTRIES
@@ -50,17 +50,11 @@ class Feedback:
     def reviews_on(self, day: int, alive: Orders) -> pl.DataFrame:
         """Rows of ``reviews/reviews`` written or moderated on the day."""
         dice, begin = self.dice, int(self.book.clock.begin(day))
-        writes = (
-            (alive.delivered < NEVER)
-            & (alive.channel != STORE)
-            & dice.chance("reviews.writes", alive.ids, 0.17)
-        )
+        writes = (alive.delivered < NEVER) & (alive.channel != STORE) & dice.chance("reviews.writes", alive.ids, 0.17)
         orders = alive.at(writes)
         written = orders.delivered + dice.between("reviews.after", orders.ids, 12 * HOUR, 12 * DAY)
         waits = dice.chance("reviews.waits", orders.ids, 0.4)
-        moderated = np.where(
-            waits, written + dice.between("reviews.moderated", orders.ids, HOUR, 30 * HOUR), NEVER
-        )
+        moderated = np.where(waits, written + dice.between("reviews.moderated", orders.ids, HOUR, 30 * HOUR), NEVER)
         touched = within(written, begin) | within(moderated, begin)
         orders, written, moderated, waits = (
             orders.at(touched),
@@ -90,9 +84,7 @@ class Feedback:
                 "product_id": digits(product),
                 "sku": self.book.catalogue.skus(product),
                 "customer_id": only(digits(orders.customer), dice.chance("reviews.signed_in", ids, 0.8)),
-                "reviewer_name": either(
-                    dice.chance("reviews.short", ids, 0.5), short, join(first, " ", last)
-                ),
+                "reviewer_name": either(dice.chance("reviews.short", ids, 0.5), short, join(first, " ", last)),
                 "reviewer_email": only(self.people.emails(who), dice.chance("reviews.email", ids, 0.6)),
                 "rating": digits(rating),
                 "title": _TITLES.pick(dice, "reviews.title", ids, mood, language),
@@ -123,7 +115,7 @@ class Feedback:
         solved = answered + dice.between("tickets.solved", orders.ids, HOUR, 6 * DAY)
         closed = solved + 4 * DAY
         steps = np.stack([opened, answered, solved, closed])
-        touched = ((steps >= begin) & (steps < begin + DAY)).any(axis=0)
+        touched: Flags = np.any((steps >= begin) & (steps < begin + DAY), axis=0)
         orders, steps = orders.at(touched), steps[:, touched]
         ids = orders.ids
         reached = np.where(steps < begin + DAY, steps, -1)

@@ -67,8 +67,8 @@ class Identities:
     def known_before(self, day: int, system: str) -> Ints:
         """Everybody whom the system knew when the day began."""
         base, others = (LEAD_BASE, self.leads) if system == "hubspot" else (VISITOR_BASE, self.visitors)
-        customers = self.members(np.arange(1, self.people.arrivals.before(day) + 1, dtype=np.int64), system)
-        return np.concatenate([customers, base + np.arange(1, others.before(day) + 1, dtype=np.int64)])
+        customers = self.members(self.people.arrivals.known_before(day), system)
+        return np.concatenate([customers, base + others.known_before(day)])
 
     def new_on(self, day: int, system: str) -> Ints:
         """Everybody whose row first appears in the system on the day."""

@@ -33,9 +33,7 @@ _EVENT_TYPES = (
 _EXTRA_OPEN, _EXTRA_CLICK = 20, 21
 """Marks of the second opening that led to an order, within an event's number."""
 
-_SLUGS = pool(
-    [name.lower().replace("'", "").replace(",", "").replace(" ", "-") for name, _ in CAMPAIGN_THEMES]
-)
+_SLUGS = pool([name.lower().replace("'", "").replace(",", "").replace(" ", "-") for name, _ in CAMPAIGN_THEMES])
 
 
 @dataclass(frozen=True)
@@ -62,9 +60,7 @@ class Marketing:
         ids = np.concatenate([edited, new])
         version = self._edits.count(ids, day - self.identities.day_of(ids))
         who = self.people.persons(ids)
-        created = later_that_day(
-            self.identities.since(ids), self.dice.between("hubspot.created", ids, SECOND, HOUR)
-        )
+        created = later_that_day(self.identities.since(ids), self.dice.between("hubspot.created", ids, SECOND, HOUR))
         changed = self.clock.begin(day) + self.dice.between("hubspot.changed", ids, HOUR, 22 * HOUR)
         is_lead = ids > LEAD_BASE
         stage = np.where(is_lead, self.dice.choice("hubspot.stage", ids * 8 + version, [3, 4, 2, 1, 1]), 5)
@@ -120,9 +116,7 @@ class Marketing:
         campaign = np.arange(0, day // _EVERY + 2, dtype=np.int64)
         sent = self._sent_at(campaign)
         created = np.maximum(sent - 2 * DAY, self.clock.begin(0) + HOUR)
-        steps = np.stack(
-            [created, np.maximum(sent - DAY, created + HOUR), sent, sent + _ARCHIVED_AFTER * DAY]
-        )
+        steps = np.stack([created, np.maximum(sent - DAY, created + HOUR), sent, sent + _ARCHIVED_AFTER * DAY])
         begin = self.clock.begin(day)
         touched = ((steps >= begin) & (steps < begin + DAY)).any(axis=0)
         campaign, steps = campaign[touched], steps[:, touched]
@@ -132,9 +126,7 @@ class Marketing:
         return pl.DataFrame(
             {
                 "campaign_id": self.campaign_ids(campaign),
-                "name": join(
-                    pick(tuple(name for name, _ in CAMPAIGN_THEMES), theme), " #", digits(campaign + 1)
-                ),
+                "name": join(pick(tuple(name for name, _ in CAMPAIGN_THEMES), theme), " #", digits(campaign + 1)),
                 "subject": pick(tuple(subject for _, subject in CAMPAIGN_THEMES), theme),
                 "utm_campaign": self.utm_campaigns(campaign),
                 "status": pick(("DRAFT", "SCHEDULED", "PUBLISHED", "ARCHIVED"), step),
@@ -164,9 +156,7 @@ class Marketing:
         campaign = (day - _FIRST_SEND) // _EVERY
         campaign = np.maximum(campaign, 0)
         sent = self._sent_at(campaign)
-        clicked = orders.placed - self.dice.between(
-            "clicks.before_order", orders.ids, 6 * MINUTE, 10 * MINUTE
-        )
+        clicked = orders.placed - self.dice.between("clicks.before_order", orders.ids, 6 * MINUTE, 10 * MINUTE)
         is_led = (
             (orders.channel == WEB)
             & (day >= _FIRST_SEND)
@@ -185,26 +175,28 @@ class Marketing:
         for number in self._open_campaigns(day):
             sent = int(self._sent_at(np.array([number]))[0])
             chosen = known[self.dice.chance("campaigns.recipient", known * 1_009 + number, _SHARE)]
-            person = chosen[
-                self._is_recipient(chosen, np.full(len(chosen), number), np.full(len(chosen), sent))
-            ]
+            person = chosen[self._is_recipient(chosen, np.full(len(chosen), number), np.full(len(chosen), sent))]
             parts += self._events_of(int(number), sent, person, begin)
         clicks = [part for part in parts if part[2] == CLICK]
-        plain = Clicks(*(_concatenate([part[field] for part in clicks]) for field in (0, 1, 3)))
+        plain = Clicks(
+            _concatenate([part[0] for part in clicks]),
+            _concatenate([part[1] for part in clicks]),
+            _concatenate([part[3] for part in clicks]),
+        )
         led = before_orders
         if len(led.person):
             opened = led.moment - self.dice.between("clicks.opened", led.person, 5 * SECOND, MINUTE)
             parts.append((led.person, led.campaign, _EXTRA_OPEN, opened))
             parts.append((led.person, led.campaign, _EXTRA_CLICK, led.moment))
-        person, campaign, moment = (_concatenate([part[field] for part in parts]) for field in (0, 1, 3))
+        person = _concatenate([part[0] for part in parts])
+        campaign = _concatenate([part[1] for part in parts])
+        moment = _concatenate([part[3] for part in parts])
         mark = _concatenate([np.full(len(part[0]), part[2]) for part in parts])
         order = np.argsort(moment, kind="stable")
         person, campaign, moment, mark = person[order], campaign[order], moment[order], mark[order]
         return self._event_rows(person, campaign, mark, moment), plain
 
-    def _events_of(
-        self, campaign: int, sent: int, person: Ints, begin: int
-    ) -> list[tuple[Ints, Ints, int, Ints]]:
+    def _events_of(self, campaign: int, sent: int, person: Ints, begin: int) -> list[tuple[Ints, Ints, int, Ints]]:
         """The campaign's events on the day, as (person, campaign, kind, moment)."""
         dice, key = self.dice, person * 1_009 + campaign
         leaves = sent + dice.between("mails.leaves", key, 0, 40 * MINUTE)

@@ -58,9 +58,7 @@ class Orders:
 
     def and_then(self, later: Orders) -> Orders:
         """These and some later ones."""
-        pairs = {
-            field.name: (getattr(self, field.name), getattr(later, field.name)) for field in fields(self)
-        }
+        pairs = {field.name: (getattr(self, field.name), getattr(later, field.name)) for field in fields(self)}
         return Orders(**{name: np.concatenate(pair) for name, pair in pairs.items()})
 
     @property
@@ -115,12 +113,12 @@ class OrderBook:
         return self._activity
 
     def _customers(self, ids: Ints, day: Ints, quantile: Floats) -> Ints:
-        known = self.people.arrivals.before(day)
+        known = self.people.arrivals.before_each(day)
         activity = self._activity_until(int(known.max(initial=1)))
         draw = self.dice.uniform("orders.customer", ids) * activity[known]
         regular = np.searchsorted(activity, draw, side="right").astype(np.int64)
         # A first order comes from somebody who registered earlier on the same day.
-        today = self.people.arrivals.before(day + 1) - known
+        today = self.people.arrivals.before_each(day + 1) - known
         earlier = np.floor(quantile * today).astype(np.int64)
         newcomer = known + 1 + self.dice.below("orders.newcomer", ids, np.maximum(earlier, 1))
         first = (earlier > 0) & self.dice.chance("orders.is_first", ids, _FIRST_ORDERS)
@@ -146,9 +144,7 @@ class OrderBook:
             dice.between("orders.payment", ids, 20 * SECOND, 8 * MINUTE),
         )
         draw = dice.uniform("orders.outcome", ids)
-        outcome = np.select(
-            [draw < 0.04, draw < 0.085, draw < 0.12], [CANCELLED_PAID, RETURNED, PARTLY_REFUNDED], GOOD
-        )
+        outcome = np.select([draw < 0.04, draw < 0.085, draw < 0.12], [CANCELLED_PAID, RETURNED, PARTLY_REFUNDED], GOOD)
         outcome = np.where((outcome == CANCELLED_PAID) & is_slow, CANCELLED_UNPAID, outcome)
         outcome = np.where((outcome == CANCELLED_PAID) & in_store, GOOD, outcome)
         is_cancelled = (outcome == CANCELLED_UNPAID) | (outcome == CANCELLED_PAID)
@@ -156,9 +152,7 @@ class OrderBook:
         cancelled = np.where(
             outcome == CANCELLED_UNPAID,
             placed + pay_delay,
-            np.where(
-                is_cancelled, placed + pay_delay + dice.between("orders.cancel", ids, HOUR, 20 * HOUR), NEVER
-            ),
+            np.where(is_cancelled, placed + pay_delay + dice.between("orders.cancel", ids, HOUR, 20 * HOUR), NEVER),
         )
         to_ship = np.where(in_store, MINUTE, dice.between("orders.ship", ids, 4 * HOUR, 60 * HOUR))
         to_deliver = np.where(in_store, MINUTE, dice.between("orders.deliver", ids, 20 * HOUR, 130 * HOUR))

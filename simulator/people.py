@@ -66,7 +66,9 @@ class _Pools:
         self.firsts = [name for names in firsts for name in names]
         self.lasts = [name for names in lasts for name in names]
         self.first_names, self.last_names = pool(self.firsts), pool(self.lasts)
-        self.first_parts = pool([address_part(n, c.locale) for c, ns in zip(COUNTRIES, firsts, strict=True) for n in ns])
+        self.first_parts = pool(
+            [address_part(n, c.locale) for c, ns in zip(COUNTRIES, firsts, strict=True) for n in ns]
+        )
         self.last_parts = pool([address_part(n, c.locale) for c, ns in zip(COUNTRIES, lasts, strict=True) for n in ns])
         self.streets = pool([street for names in streets for street in names])
         flat_towns = [town for country in towns for town in country]
@@ -169,7 +171,7 @@ class People:
     def customers_on(self, day: int) -> pl.DataFrame:
         """Rows of ``shop_db/customers`` inserted or updated on the day."""
         new = self.arrivals.delivered_on(day)
-        known = np.arange(1, self.arrivals.before(day) + 1, dtype=np.int64) if day else new[:0]
+        known = self.arrivals.known_before(day) if day else new[:0]
         edited = known[self._edits.today(known, day - self.arrivals.day_of(known))]
         ids = np.concatenate([edited, new])
         who = self.persons(ids)
@@ -231,7 +233,7 @@ class People:
     def addresses_on(self, day: int) -> pl.DataFrame:
         """Rows of ``shop_db/addresses`` inserted or updated on the day."""
         new = self.arrivals.delivered_on(day)
-        known = np.arange(1, self.arrivals.before(day) + 1, dtype=np.int64) if day else new[:0]
+        known = self.arrivals.known_before(day) if day else new[:0]
         moved = known[self._moves.today(known, day - self.arrivals.day_of(known))]
         billed, spare = new[self.has_billing(new)], new[self._spare_until(new) < NEVER]
         address = np.concatenate([moved * 3 - 2, new * 3 - 2, billed * 3 - 1, spare * 3])
@@ -265,6 +267,6 @@ class People:
 
     def addresses_deleted_on(self, day: int) -> pl.DataFrame:
         """Keys of the addresses that customers delete on the day; no order ever used them."""
-        known = np.arange(1, self.arrivals.before(day) + 1, dtype=np.int64)
+        known = self.arrivals.known_before(day)
         gone = known[self._spare_until(known) == day - self.arrivals.day_of(known)]
         return pl.DataFrame({"address_id": integers(gone * 3)})

@@ -195,16 +195,17 @@ NICKNAMES = {
 }  # fmt: skip
 
 _GERMAN = str.maketrans({"ä": "ae", "ö": "oe", "ü": "ue", "Ä": "Ae", "Ö": "Oe", "Ü": "Ue", "ß": "ss"})
-_LETTERS = str.maketrans({"ł": "l", "Ł": "L", "ø": "o", "ß": "ss", "'": "", " ": "", "-": ""})
+_PLAIN = str.maketrans({"ł": "l", "Ł": "L", "ø": "o", "æ": "ae", "ß": "ss"})
+_PUNCTUATION = str.maketrans({"'": "", " ": "", "-": "", ".": ""})
 
 
 def without_accents(text: str) -> str:
     """The text as an old system without accents keeps it (``Müller`` becomes ``Muller``)."""
-    plain = text.translate(str.maketrans({"ł": "l", "Ł": "L", "ø": "o", "ß": "ss"}))
-    return "".join(c for c in unicodedata.normalize("NFD", plain) if not unicodedata.combining(c))
+    plain = unicodedata.normalize("NFD", text.translate(_PLAIN))
+    return "".join(c for c in plain if not unicodedata.combining(c))
 
 
 def address_part(text: str, locale: str) -> str:
     """The text as it stands in an e-mail address: lower case, no accents, no punctuation."""
     spelled = text.translate(_GERMAN) if locale.startswith("de") else text
-    return without_accents(spelled.translate(_LETTERS)).lower()
+    return without_accents(spelled.translate(_PUNCTUATION)).lower()

@@ -9,7 +9,7 @@ from __future__ import annotations
 import numpy as np
 import polars as pl
 
-from simulator.clock import DAY, NEVER, SECOND
+from simulator.clock import DAY, NEVER, SECOND, later_that_day
 from simulator.columns import digits, integers, join, moments, money, pick, pool, take
 from simulator.dice import Dice, Flags, Ints
 from simulator.orders import (
@@ -101,33 +101,29 @@ class Sales:
         on shipment. Some orders have a failed attempt before it; some are paid in part by gift card.
         """
         dice, ids, total = self.dice, orders.ids, lines.total_cents
-        by_gift = (
-            (orders.method == _CARD) & (orders.outcome == GOOD) & dice.chance("payments.gift", ids, 0.05)
-        )
+        by_gift = (orders.method == _CARD) & (orders.outcome == GOOD) & dice.chance("payments.gift", ids, 0.05)
         gift_cents = np.where(by_gift, total // 4, 0)
-        is_late_capture = (
-            (orders.method == _CARD) & (orders.shipped < NEVER) & dice.chance("payments.later", ids, 0.3)
-        )
+        is_late_capture = (orders.method == _CARD) & (orders.shipped < NEVER) & dice.chance("payments.later", ids, 0.3)
         unpaid = orders.outcome == CANCELLED_UNPAID
-        taken = np.where(unpaid, orders.placed + SECOND, orders.paid)
+        taken = np.where(unpaid, later_that_day(orders.placed, SECOND), orders.paid)
         changed = np.where(is_late_capture, orders.shipped, np.where(unpaid, orders.cancelled, NEVER))
         is_final = changed < begin + DAY
         first = np.where(is_late_capture | unpaid, _AUTHORIZED, _CAPTURED)
         last = np.where(unpaid, _VOIDED, _CAPTURED)
         fails = (orders.method != _GIFT_CARD) & ~unpaid & dice.chance("payments.fails", ids, 0.04)
-        failed = np.where(fails, orders.placed + 10 * SECOND, NEVER)
-        parts = [
-            # number, shown, method, status, cents, taken, updated
-            (1, within(failed, begin), orders.method, np.full(len(ids), _FAILED), total, failed, failed),
-            (2, within(taken, begin) | within(changed, begin), orders.method, np.where(is_final, last, first),
-             total - gift_cents, taken, np.where(is_final, changed, taken)),
-            (3, within(taken, begin) & by_gift, np.full(len(ids), _GIFT_CARD), np.full(len(ids), _CAPTURED),
-             gift_cents, taken, taken),
+        failed = np.where(fails, later_that_day(orders.placed, 10 * SECOND), NEVER)
+        shown = [within(failed, begin), within(taken, begin) | within(changed, begin), within(taken, begin) & by_gift]
+        always = np.ones(len(ids), dtype=np.int64)
+        fields: list[list[Ints]] = [
+            # number, method, status, cents, taken, updated
+            [always, orders.method, always * _FAILED, total, failed, failed],
+            [always * 2, orders.method, np.where(is_final, last, first), total - gift_cents, taken,
+             np.where(is_final, changed, taken)],
+            [always * 3, always * _GIFT_CARD, always * _CAPTURED, gift_cents, taken, taken],
         ]  # fmt: skip
-        number = np.concatenate([np.full(part[1].sum(), part[0]) for part in parts])
-        order = np.concatenate([np.flatnonzero(part[1]) for part in parts])
-        method, status, cents, paid_at, updated = (
-            np.concatenate([part[field][part[1]] for part in parts]) for field in range(2, 7)
+        order = np.concatenate([np.flatnonzero(here) for here in shown])
+        number, method, status, cents, paid_at, updated = (
+            np.concatenate([part[field][here] for part, here in zip(fields, shown, strict=True)]) for field in range(6)
         )
         payment = ids[order] * 10 + number
         return pl.DataFrame(
@@ -138,9 +134,7 @@ class Sales:
                 "status": pick(_PAYMENT_STATUSES, status),
                 "currency": take(_CODES, orders.currency[order]),
                 "amount": money(cents),
-                "provider_reference": join(
-                    "pay_", digits(dice.bits("payments.reference", payment) >> np.uint64(4))
-                ),
+                "provider_reference": join("pay_", digits(dice.bits("payments.reference", payment) >> np.uint64(4))),
                 "paid_at": moments(paid_at),
                 "updated_at": moments(updated),
             }
@@ -161,9 +155,7 @@ class Sales:
         )
         reason = self.dice.below("refunds.reason", ids, 5)
         reason = np.where(orders.outcome == CANCELLED_PAID, _REASONS.index("cancelled"), reason)
-        reason = np.where(
-            (orders.outcome == RETURNED) & self.dice.chance("refunds.other", ids, 0.1), 6, reason
-        )
+        reason = np.where((orders.outcome == RETURNED) & self.dice.chance("refunds.other", ids, 0.1), 6, reason)
         return pl.DataFrame(
             {
                 "refund_id": integers(ids * 10 + 1),

@@ -1,7 +1,7 @@
 """What the world hands out for one simulated day, and what takes it in.
 
-Belongs here: the two types that tie the world to its outlets. Does not belong here: how a day is made
-(``world``) or how an outlet stores it (``databases``, ``apis``, ``files``).
+Belongs here: the types that tie the world to its outlets, and the error that either raises. Does
+not belong here: how a day is made (``world``) or how an outlet stores it (``databases``, ``apis``, ``files``).
 """
 
 from __future__ import annotations
@@ -56,6 +56,14 @@ class Day:
     def rows(self) -> int:
         """Rows inserted or updated on the day, over all tables."""
         return sum(frame.height for frame in self.tables.values())
+
+
+class SimulatorError(Exception):
+    """A fault that a person can mend: what happened, where, and what to do about it."""
+
+    def __init__(self, what: str, *, where: str, remedy: str) -> None:
+        self.what, self.where, self.remedy = what, where, remedy
+        super().__init__(f"{what}\n  where: {where}\n  what to do: {remedy}")
 
 
 class Sink(Protocol):

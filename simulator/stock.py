@@ -54,7 +54,7 @@ class Stock:
 
     def _advance(self, day: int) -> tuple[Ints, Ints]:
         """Take the stock from the end of the day before to the end of ``day``: units sold and received."""
-        count = int(self.catalogue.arrivals.before(day + 1))
+        count = self.catalogue.arrivals.before(day + 1)
         level = self._levels(count)
         missing = len(level) - len(self._on_hand)
         on_hand = np.concatenate([self._on_hand, np.zeros(missing, dtype=np.int64)])

@@ -5,6 +5,12 @@ Belongs here: lists of words and sentences. Does not belong here: how they are c
 
 from __future__ import annotations
 
+
+def _listed(text: str) -> tuple[str, ...]:
+    """The entries of a list that is written with semicolons, for its size."""
+    return tuple(text.split(";"))
+
+
 # Department -> categories; per category: nouns of products, and the typical price in US dollars.
 DEPARTMENTS: dict[str, dict[str, tuple[str, float]]] = {
     "Electronics": {
@@ -41,35 +47,25 @@ DEPARTMENTS: dict[str, dict[str, tuple[str, float]]] = {
     },
 }
 
-ADJECTIVES: tuple[str, ...] = tuple(
-    (
-        "Classic Compact Premium Everyday Nordic Ultra Organic Vintage Studio Alpine Urban Coastal Pro Light "
-        "Essential Signature Eco Foldable Handmade Heritage"
-    ).split()  # noqa: SIM905
+ADJECTIVES = _listed(
+    "Classic;Compact;Premium;Everyday;Nordic;Ultra;Organic;Vintage;Studio;Alpine;Urban;Coastal;Pro;Light;"
+    "Essential;Signature;Eco;Foldable;Handmade;Heritage"
 )
-COLOURS: tuple[str, ...] = tuple(
-    (
-        "Black White Navy Sand Olive Terracotta Grey Sage Plum Ochre Rosé Écru"
-    ).split()  # noqa: SIM905
+COLOURS = _listed("Black;White;Navy;Sand;Olive;Terracotta;Grey;Sage;Plum;Ochre;Rosé;Écru")
+
+BRANDS = _listed(
+    "Northwind;Lumière;Kastanje;Brightside;Alpenglück;Fjordly;Casa Verde;Oak & Iron;Solstice;Pão de Mel;"
+    "Müller & Söhne;Tidewater;Blue Finch;Atelier Noé;Håndværk;Maple Works;Peregrine;Sierra Norte;Zephyr;"
+    "Żubr Outdoor;Hearthstone;Linden;Quiet Hours;Red Kite;Marigold;Granit;Piccolo;Vela;Ostara;Juniper;"
+    "Cedar & Co;Öland;Harvest Moon;Papier Bleu;Kestrel;Copperfield;Bright Anchor;Rosewood;Tessera;"
+    "Wildhaus"
 )
 
-BRANDS: tuple[str, ...] = tuple(
-    (
-        "Northwind;Lumière;Kastanje;Brightside;Alpenglück;Fjordly;Casa Verde;Oak & Iron;Solstice;"
-        "Pão de Mel;Müller & Söhne;Tidewater;Blue Finch;Atelier Noé;Håndværk;Maple Works;Peregrine;"
-        "Sierra Norte;Zephyr;Żubr Outdoor;Hearthstone;Linden;Quiet Hours;Red Kite;Marigold;Granit;Piccolo;"
-        "Vela;Ostara;Juniper;Cedar & Co;Öland;Harvest Moon;Papier Bleu;Kestrel;Copperfield;Bright Anchor;"
-        "Rosewood;Tessera;Wildhaus"
-    ).split(";")  # noqa: SIM905
-)
-
-SEARCHES: tuple[str, ...] = tuple(
-    (
-        "headphones;wireless earbuds;gift for her;gift for him;rain jacket;yoga mat;coffee grinder;"
-        "desk lamp;camping tent;sneakers;café press;wool blanket;usb c cable;puzzle 1000;board game;"
-        "sunscreen;pan;duvet;bike light;Kopfhörer;manteau;tênis;geschenk;linen dress;kids boots;tea;"
-        "espresso;power bank;sale;socks"
-    ).split(";")  # noqa: SIM905
+SEARCHES = _listed(
+    "headphones;wireless earbuds;gift for her;gift for him;rain jacket;yoga mat;coffee grinder;desk lamp;"
+    "camping tent;sneakers;café press;wool blanket;usb c cable;puzzle 1000;board game;sunscreen;pan;"
+    "duvet;bike light;Kopfhörer;manteau;tênis;geschenk;linen dress;kids boots;tea;espresso;power bank;"
+    "sale;socks"
 )
 
 REVIEW_TITLES: dict[str, dict[str, list[str]]] = {
@@ -150,11 +146,15 @@ CAMPAIGN_THEMES = (
 
 BROWSERS = (
     "Mozilla/5.0 (Windows NT 10.0; Win64; x64) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/131.0.0.0 Safari/537.36",
-    "Mozilla/5.0 (Macintosh; Intel Mac OS X 10_15_7) AppleWebKit/605.1.15 (KHTML, like Gecko) Version/17.6 Safari/605.1.15",
+    "Mozilla/5.0 (Macintosh; Intel Mac OS X 10_15_7) AppleWebKit/605.1.15 "
+    "(KHTML, like Gecko) Version/17.6 Safari/605.1.15",
     "Mozilla/5.0 (X11; Linux x86_64; rv:132.0) Gecko/20100101 Firefox/132.0",
-    "Mozilla/5.0 (iPhone; CPU iPhone OS 17_6 like Mac OS X) AppleWebKit/605.1.15 (KHTML, like Gecko) Version/17.6 Mobile/15E148 Safari/604.1",
-    "Mozilla/5.0 (Linux; Android 14; Pixel 8) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/131.0.0.0 Mobile Safari/537.36",
-    "Mozilla/5.0 (Windows NT 10.0; Win64; x64) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/130.0.0.0 Safari/537.36 Edg/130.0.0.0",
+    "Mozilla/5.0 (iPhone; CPU iPhone OS 17_6 like Mac OS X) AppleWebKit/605.1.15 "
+    "(KHTML, like Gecko) Version/17.6 Mobile/15E148 Safari/604.1",
+    "Mozilla/5.0 (Linux; Android 14; Pixel 8) AppleWebKit/537.36 "
+    "(KHTML, like Gecko) Chrome/131.0.0.0 Mobile Safari/537.36",
+    "Mozilla/5.0 (Windows NT 10.0; Win64; x64) AppleWebKit/537.36 "
+    "(KHTML, like Gecko) Chrome/130.0.0.0 Safari/537.36 Edg/130.0.0.0",
 )  # fmt: skip
 BOTS = (
     "Mozilla/5.0 (compatible; ExampleBot/2.1; +http://bot.example/about)",

@@ -36,8 +36,7 @@ _IDLE_VISITS = 960 / 667
 """Visits without an order, per order of any channel; makes 500,000 events at scale 1 in 90 days."""
 
 _PAGES = pool(
-    ["/", "/sale", "/new", "/about"]
-    + [f"/c/{c.lower().replace(' ', '-')}" for d in DEPARTMENTS.values() for c in d]
+    ["/", "/sale", "/new", "/about"] + [f"/c/{c.lower().replace(' ', '-')}" for d in DEPARTMENTS.values() for c in d]
 )
 _PAGE_COUNT = _PAGES.len() - 1
 _QUERIES = pool(SEARCHES)
@@ -54,9 +53,7 @@ _DIRECT, _ORGANIC, _PAID, _SOCIAL, _EMAIL = range(5)
 _UTM_SOURCES = pool([None, None, "google", "facebook", "hubspot"])
 _UTM_MEDIA = pool([None, None, "cpc", "social", "email"])
 _UTM_NAMES = pool([None, None, "brand-search", "spring-lookbook"])
-_BOT_PATHS = pool(
-    ["/wp-login.php", "/.env", "/robots.txt", "/sitemap.xml", "/p/SKU-9999999", "/xmlrpc.php", "/"]
-)
+_BOT_PATHS = pool(["/wp-login.php", "/.env", "/robots.txt", "/sitemap.xml", "/p/SKU-9999999", "/xmlrpc.php", "/"])
 _BOT_STATUS = np.array([404, 404, 200, 200, 404, 404, 200])
 _BOT_HOSTS = pool([f"203.0.113.{number}" for number in range(1, 60)])
 _BOTS = pool(list(BOTS))
@@ -93,9 +90,7 @@ class Web:
         self._idle_per_day = 60_000 * scale / 90 * _IDLE_VISITS
         self._strangers = max(int(18_000 * scale), 50)
 
-    def _visits(
-        self, day: int, orders: Orders, led: Flags, led_clicks: Clicks, lines: Lines, plain: Clicks
-    ) -> _Visits:
+    def _visits(self, day: int, orders: Orders, led: Flags, led_clicks: Clicks, lines: Lines, plain: Clicks) -> _Visits:
         dice, buying, clicking = self.dice, len(orders.ids), len(plain.person)
         idle = int(self._idle_per_day * float(self.clock.weight[day]))
         key = draws_of(day, buying + clicking + idle)
@@ -120,9 +115,7 @@ class Web:
             np.concatenate([orders.customer, clicker, np.where(is_known, someone, 0)]),
             dice.chance("visits.signed_in", key, 0.7),
             np.concatenate([orders.ids, np.zeros(clicking + idle, dtype=np.int64)]),
-            np.concatenate(
-                [orders.placed, np.minimum(plain.moment + 2 * SECOND, latest), np.minimum(started, latest)]
-            ),
+            np.concatenate([orders.placed, np.minimum(plain.moment + 2 * SECOND, latest), np.minimum(started, latest)]),
             source,
             campaign,
             np.concatenate([bought + extra, browsed]),
@@ -160,10 +153,7 @@ class Web:
             (np.concatenate([buying, halfway]), _CHECKOUT, _RANKS[_CHECKOUT], 0, 0),
             (buying, _PURCHASE, _RANKS[_PURCHASE], 0, 0),
         ]
-        columns = [
-            np.concatenate([np.broadcast_to(part[field], len(part[0])) for part in parts])
-            for field in range(5)
-        ]
+        columns = [np.concatenate([np.broadcast_to(part[field], len(part[0])) for part in parts]) for field in range(5)]
         order = np.argsort(columns[0] * 1_000 + columns[2], kind="stable")
         visit, kind, _, product, quantity = (column[order] for column in columns)
         return visit, kind, product, quantity
@@ -203,9 +193,7 @@ class Web:
         step, occurred, received = self._times(day, visits, visit)
         key = visits.key * 64
         event_key = key[visit] + step
-        stranger = np.int64(day // 14) * 50_000_000 + dice.below(
-            "visits.stranger", visits.key, self._strangers
-        )
+        stranger = np.int64(day // 14) * 50_000_000 + dice.below("visits.stranger", visits.key, self._strangers)
         device = visits.customer * 2 + dice.chance("visits.second_device", visits.key, 0.3)
         person = np.where(visits.customer > 0, device, -1 - stranger)
         address = dice.below("visitors.address", person, _ADDRESS_COUNT)
@@ -269,9 +257,7 @@ class Web:
         mailed = self.marketing.utm_campaigns(visits.campaign[visit])
         return [take(_UTM_SOURCES, source), take(_UTM_MEDIA, source), either(is_mail, mailed, named)]
 
-    def _access_log(
-        self, day: int, events: pl.DataFrame, path: pl.Series, occurred: Ints, kind: Ints
-    ) -> pl.DataFrame:
+    def _access_log(self, day: int, events: pl.DataFrame, path: pl.Series, occurred: Ints, kind: Ints) -> pl.DataFrame:
         """One line per page that a visitor asked for, and the bots' requests."""
         seen = np.flatnonzero(kind <= _VIEW)
         bots = draws_of(day, len(seen) // 9)
@@ -287,11 +273,13 @@ class Web:
             [dice.between("log.bytes", draws, 4_000, 90_000), dice.between("log.bot_bytes", bots, 150, 2_000)]
         )
         count = len(moment)
+        line_key = draws_of(day, count)
         order = np.argsort(moment, kind="stable")
         nothing = pl.Series([None], dtype=pl.String)
         frame = pl.DataFrame(
             {
-                "log_line_id": pl.Series([""]).new_from_index(0, count),
+                # The log has no number for its lines: this one is the world's, for the truth to refer to.
+                "log_line_id": join("log-", hexadecimal(dice.bits("log.id", line_key))),
                 "remote_host": events["ip_address"][seen].append(
                     take(_BOT_HOSTS, dice.below("bots.host", bots, _BOT_HOSTS.len() - 1))
                 ),

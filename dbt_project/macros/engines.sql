@@ -41,3 +41,11 @@
         (array_agg({{ value }} order by {{ order_by }}) filter (where {{ value }} is not null))[1]
     {%- endif -%}
 {%- endmacro %}
+
+{#- Tell the planner how large a new table is. PostgreSQL does so by itself only minutes later and would
+    join the next models blindly; DuckDB counts while it writes. -#}
+{% macro analyze_table(relation) -%}
+    {%- if target.type == 'postgres' -%}
+        analyze {{ relation }}
+    {%- endif -%}
+{%- endmacro %}

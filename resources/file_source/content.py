@@ -6,6 +6,7 @@ What the lines mean is the readers' business (the modules beside this one).
 from __future__ import annotations
 
 import codecs
+import itertools
 import zlib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -15,6 +16,7 @@ from typing import BinaryIO
 _GZIP_MAGIC = b"\x1f\x8b"
 _UTF16 = {codecs.BOM_UTF16_LE: "utf-16-le", codecs.BOM_UTF16_BE: "utf-16-be"}
 _INPUT_BYTES = 1 << 18
+_SURE_OF_LINE_ENDS_BYTES = 1 << 16
 
 
 def _c1_control(error: UnicodeError) -> tuple[str, int]:
@@ -217,14 +219,7 @@ class Content:
         waiting: list[bytes] = []
         waiting_bytes = 0
         number = 1
-        ends_by_return: bool | None = None
-        for piece in self.utf8():
-            if not piece:
-                continue
-            if ends_by_return is None:
-                ends_by_return = b"\n" not in piece and b"\r" in piece
-            if ends_by_return:
-                piece = piece.replace(b"\r", b"\n")
+        for piece in _ended_by_newlines(self.utf8()):
             waiting.append(piece)
             waiting_bytes += len(piece)
             if waiting_bytes < self.block_bytes:
@@ -242,6 +237,18 @@ class Content:
             data, self.severed = data[:end], data[end:]
         is_cut = bool(data) and not data.endswith(b"\n")
         yield Lines(data + b"\n" if is_cut else data, number, is_last=True, is_cut=is_cut)
+
+
+def _ended_by_newlines(pieces: Iterator[bytes]) -> Iterator[bytes]:
+    """Text whose lines end in newlines, as most do, as it is; with carriage returns alone, these as newlines."""
+    head = b""
+    for piece in pieces:
+        head += piece
+        if b"\n" in head or len(head) >= _SURE_OF_LINE_ENDS_BYTES:
+            break
+    is_ended_by_returns = b"\n" not in head and b"\r" in head
+    for piece in itertools.chain((head,), pieces):
+        yield piece.replace(b"\r", b"\n") if is_ended_by_returns else piece
 
 
 def _decoding_of(encoding: str) -> Callable[[bytes, bool], bytes]:

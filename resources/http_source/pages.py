@@ -159,9 +159,9 @@ class _Search:
     """HubSpot's search by time of change.
 
     Every page starts anew from the last time seen, so that neither the limit of results nor records that
-    change while they are read (and move to the end, shifting all behind them) can hide a record. Only where
-    one page does not get beyond a time is the cursor used, and where more records share a time than a search
-    may return, they are read in the order of their ids.
+    change while they are read (and move to the end, shifting all behind them) can hide a record. Where one
+    page does not get beyond a time, the records of that time are read in the order of their ids. The cursor
+    is used only where the records show no usable time.
     """
 
     def __init__(self, client: HttpClient, endpoint: Endpoint, search: HubSpotSearch) -> None:
@@ -186,20 +186,20 @@ class _Search:
                 delivered = {key for key, time in zip(keys, times, strict=True) if time == last}
                 continue
             delivered.update(keys)
-            if int(following) + self._endpoint.page_size <= self._search.window:
-                after = following
+            if last is not None and last == low:
+                yield from self._of_one_time(low, delivered)
+                low, after, delivered = low + 1, None, set()
                 continue
-            if low is None or last != low:
+            if int(following) + self._endpoint.page_size > self._search.window:
                 raise PermanentError(
                     f"the search cannot go on: its records show no time of change at {self._search.time_path!r}",
                     where=self._client.base_url + self._endpoint.path,
                     remedy="declare the path where a record shows the time that the search sorts by",
                 )
-            yield from self._of_one_time(low, delivered)
-            low, after, delivered = low + 1, None, set()
+            after = following
 
     def _of_one_time(self, time: int, delivered: set[tuple[str, str]]) -> Iterator[Page]:
-        """The records of one time that were not delivered yet, by id."""
+        """The records of one time that were not delivered yet, in the order of their ids."""
         last_id: str | None = None
         while True:
             filters = [self._filter(self._search.time_property, "EQ", str(time))]

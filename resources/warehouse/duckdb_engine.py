@@ -38,6 +38,8 @@ from resources.warehouse.system_tables import SCHEMAS, SYSTEM_TABLES
 
 _SETTINGS = ("memory_limit", "threads")
 _BATCH = "_merge_batch"
+# Counting distinct keys takes about 30 bytes each.
+_ROWS_COUNTED_AT_ONCE = 6_000_000
 
 # What this process has open or holds, by file: DuckDB refuses a second connection in another mode, and the
 # lock file cannot tell two threads of one process apart.
@@ -222,13 +224,7 @@ class DuckDBTransaction(Transaction):
 
     def _merge(self, table: TableDefinition, files: list[str], present: set[str], order_by: str | None) -> int:
         target = f"{_quoted(table.schema)}.{_quoted(table.name)}"
-        key = ", ".join(_quoted(name) for name in table.key)
-        distinct_key = key if len(table.key) == 1 else f"({key})"
-        [(rows, keys)] = fetch(
-            self._connection,
-            f"SELECT count(*), count(DISTINCT {distinct_key}) FROM read_parquet($1, union_by_name = true)",
-            [files],
-        )
+        rows, keys = self._counts(table, files)
         source = _batch_query(table, present, order_by if order_by in present else None, rows != keys)
         if not fetch(self._connection, f"SELECT 1 FROM {target} LIMIT 1"):
             self._connection.execute(f"INSERT INTO {target} BY NAME {source}", [files])
@@ -249,6 +245,20 @@ class DuckDBTransaction(Transaction):
         self._connection.execute(f"INSERT INTO {target} BY NAME FROM {_BATCH}")
         self._connection.execute(f"DROP TABLE {_BATCH}")
         return int(keys)
+
+    def _counts(self, table: TableDefinition, files: list[str]) -> tuple[int, int]:
+        """The number of rows and of distinct keys in the files, in bounded memory."""
+        key = ", ".join(_quoted(name) for name in table.key)
+        distinct = key if len(table.key) == 1 else f"({key})"
+        source = "read_parquet($1, union_by_name = true)"
+        [(rows,)] = fetch(self._connection, f"SELECT count(*) FROM {source}", [files])
+        parts = 1 + rows // _ROWS_COUNTED_AT_ONCE
+        keys = 0
+        for part in range(parts):
+            where = f"WHERE hash({key}) % {parts} = {part}" if parts > 1 else ""
+            [(found,)] = fetch(self._connection, f"SELECT count(DISTINCT {distinct}) FROM {source} {where}", [files])
+            keys += found
+        return rows, keys
 
     def append(self, schema: str, table: str, rows: pa.Table) -> None:
         """See :meth:`Transaction.append`."""

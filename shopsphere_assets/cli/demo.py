@@ -24,14 +24,14 @@ def demo(
     from shopsphere_assets.cli.materialize import fail_abandoned_runs, materialize, show
     from shopsphere_assets.cli.sources import needed_sources, simulate_if_new, simulated_sources
     from shopsphere_assets.demo.clock import living_shop
-    from shopsphere_assets.demo.environment import World, embedded_environment
+    from shopsphere_assets.demo.environment import embedded_environment
 
     console = Console()
     check_port_is_free(port)
     settings = load_settings()
-    world = World(scale=scale) if scale is not None else None
+    wanted = {"scale": scale} if scale is not None else {}
     with embedded_environment(settings, needed_sources()) as complete, dagster_home(complete) as home:
-        simulate_if_new(settings, complete, console, world)
+        simulate_if_new(settings, complete, console, wanted)
         fail_abandoned_runs()
         show(materialize(console), console)
         with dagster_services(home, port) as services:

@@ -32,6 +32,7 @@ class Outcome:
     warnings: list[str] = field(default_factory=list)
     materialized: int = 0
     checks_passed: int = 0
+    is_published: bool = False
     publication: Publication | None = None
     seconds: float = 0.0
 
@@ -59,7 +60,7 @@ def materialize(console: Console, *, verbose: bool = False) -> Outcome:
                 f"not built, because a check of what they are made of failed: {len(behind) - len(blocked)} assets"
             )
         _execute(build, instance, outcome, handler, "Building", selection)
-    if PUBLICATION_KEY.to_user_string() in handler.materialized:
+    if outcome.is_published:
         outcome.publication = open_warehouse(load_settings().warehouse).current_publication()
     outcome.seconds = time.perf_counter() - began
     return outcome
@@ -75,8 +76,12 @@ def _execute(
 ) -> set[dg.AssetKey]:
     """Run one job and note what it did; returns the assets of which a blocking check failed."""
     handler.begin(title, len(selection if selection is not None else job.asset_layer.executable_asset_keys))
-    result = job.with_logger_defs({"console": _logger(handler)}).execute_in_process(
-        instance=instance, raise_on_error=False, asset_selection=selection
+    result = job.with_logger_defs({"progress": _logger(handler)}).execute_in_process(
+        instance=instance,
+        raise_on_error=False,
+        asset_selection=selection,
+        # Without this Dagster adds a logger of its own, which prints every event.
+        run_config={"loggers": {"progress": {}}},
     )
     blocked: set[dg.AssetKey] = set()
     for event in result.all_events:
@@ -93,6 +98,7 @@ def _execute(
                 outcome.warnings.append(f"{evaluation.asset_key.to_user_string()}: {evaluation.check_name}")
         elif event.event_type == dg.DagsterEventType.ASSET_MATERIALIZATION:
             outcome.materialized += 1
+            outcome.is_published |= event.asset_key == PUBLICATION_KEY
             _note_rows(event, outcome)
     return blocked
 
@@ -162,7 +168,6 @@ class _Handler(logging.Handler):
         self._progress = progress
         self._verbose = verbose
         self._task = progress.add_task("Starting", total=None)
-        self.materialized: set[str] = set()
 
     def begin(self, title: str, total: int) -> None:
         """A new job of ``total`` assets."""
@@ -174,7 +179,6 @@ class _Handler(logging.Handler):
         if self._verbose:
             self._progress.console.print(record.getMessage(), highlight=False, markup=False, soft_wrap=True)
         if event is not None and event.event_type == dg.DagsterEventType.ASSET_MATERIALIZATION:
-            self.materialized.add(event.asset_key.to_user_string())
             self._progress.advance(self._task)
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Annotated
 
 import typer
@@ -23,8 +23,8 @@ def simulate(
 
     from resources.errors import PermanentError
     from resources.settings import load_settings
-    from shopsphere_assets.cli.sources import simulate_if_new
-    from shopsphere_assets.demo.environment import SIMULATED_SOURCES, World, embedded_environment, open_simulation
+    from shopsphere_assets.cli.sources import advance, simulate_if_new
+    from shopsphere_assets.demo.environment import SIMULATED_SOURCES, embedded_environment, open_simulation
 
     if days is not None and until is not None:
         raise PermanentError(
@@ -34,12 +34,10 @@ def simulate(
     settings = load_settings()
     given = {"scale": scale, "seed": seed, "error_rate": error_rate}
     wanted = {name: value for name, value in given.items() if value is not None}
-    world = World(**wanted) if wanted else None
     with embedded_environment(settings, set(SIMULATED_SOURCES), storage=False) as complete:
-        simulate_if_new(settings, complete, console, world)
-        simulation = open_simulation(complete, world)
+        simulate_if_new(settings, complete, console, wanted)
+        simulation = open_simulation(complete, wanted)
         if until is not None:
-            simulation.advance_to(until.date())
-        elif days is not None:
-            simulation.advance(days)
-        console.print(f"The shop has lived {simulation.days} days; it is now {simulation.today:%A %Y-%m-%d}.")
+            days = (until.replace(tzinfo=UTC) - simulation.now).days
+        advance(simulation, days or 0, console)
+        console.print(f"The shop has lived {simulation.next_day} days; it is now {simulation.now:%A %Y-%m-%d}.")

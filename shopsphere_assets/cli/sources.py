@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import TYPE_CHECKING
+
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
 from resources.settings import Settings
 from shopsphere_assets.defs.raw import source_systems
-from shopsphere_assets.demo.environment import HISTORY_DAYS, SIMULATED_SOURCES, World, open_simulation
+from shopsphere_assets.demo.environment import HISTORY_DAYS, SIMULATED_SOURCES, open_simulation, plain_errors
 from shopsphere_assets.ingestion.mapping import mapped_tables
+
+if TYPE_CHECKING:
+    from shopsphere_assets.demo.environment import Simulation
 
 
 def needed_sources() -> set[str]:
@@ -22,18 +28,25 @@ def simulated_sources(settings: Settings) -> list[str]:
     return [s for s in SIMULATED_SOURCES if s in needed and settings.source_url(s) is None]
 
 
-def simulate_if_new(settings: Settings, complete: Settings, console: Console, world: World | None = None) -> None:
+def simulate_if_new(
+    settings: Settings, complete: Settings, console: Console, wanted: Mapping[str, float] | None = None
+) -> None:
     """Give the simulated sources their history, unless they have one.
 
-    ``settings``: as the user set them; ``complete``: with the embedded parts.
+    ``settings``: as the user set them; ``complete``: with the embedded parts; ``wanted``: parameters of a new
+    shop other than the default ones.
     """
     if not simulated_sources(settings):
         return
-    simulation = open_simulation(complete, world)
-    missing = HISTORY_DAYS - simulation.days
-    if missing <= 0:
+    simulation = open_simulation(complete, wanted)
+    advance(simulation, HISTORY_DAYS - simulation.next_day, console)
+
+
+def advance(simulation: Simulation, days: int, console: Console) -> None:
+    """Let so many days happen in the simulated shop, with progress shown."""
+    if days <= 0:
         return
     columns = (TextColumn("[bold]{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
-    with Progress(*columns, console=console) as progress:
-        task = progress.add_task("Simulating the shop (days)", total=missing)
-        simulation.advance(missing, on_day=lambda _day: progress.advance(task))
+    with Progress(*columns, console=console) as progress, plain_errors():
+        task = progress.add_task("Simulating the shop (days)", total=days)
+        simulation.advance(days, progress=lambda _day: progress.advance(task))

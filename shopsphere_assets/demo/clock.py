@@ -27,7 +27,7 @@ def living_shop(settings: Settings, seconds_per_day: float, on_day: Callable[[st
             except Exception as error:  # whatever it is, the visitor must hear of it
                 on_day(f"The shop's clock has stopped: {error}")
                 return
-            on_day(f"In the shop it is now {simulation.today:%A %Y-%m-%d}.")
+            on_day(f"In the shop it is now {simulation.now:%A %Y-%m-%d}.")
 
     thread = threading.Thread(target=live, name="shop-clock", daemon=True)
     thread.start()

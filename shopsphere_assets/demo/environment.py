@@ -8,40 +8,26 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
-from datetime import date
 from pathlib import Path
 
 import httpx
 
 from resources.embedded import EmbeddedPostgres
+from resources.errors import PermanentError
 from resources.settings import Settings, load_settings
 from simulator.apis import ApiStore, Faults, running
 from simulator.databases import MySqlSink, PostgresSink
 from simulator.files import FileDrops
-from simulator.simulation import Simulation
-from simulator.sinks import Sink
+from simulator.simulation import Parameters, Simulation
+from simulator.sinks import Sink, SimulatorError
 
 HISTORY_DAYS = 90
 
 _FILE_SOURCES = ("web_logs", "crm_files", "support")
 _API_SOURCES = ("hubspot", "reviews")
 SIMULATED_SOURCES = ("shop_db", "catalogue_db", *_API_SOURCES, *_FILE_SOURCES)
-
-Progress = Callable[[str, int, int], None]
-"""Told what is being done, how much of it is done, and how much there is."""
-
-
-@dataclass(frozen=True)
-class World:
-    """Which shop is simulated: the same parameters give the same rows."""
-
-    seed: int = 1
-    scale: float = 1.0
-    error_rate: float = 0.05
-    start: date = date(2026, 1, 1)
 
 
 @contextmanager
@@ -112,11 +98,11 @@ def simulator_home(settings: Settings) -> Path:
     return settings.state / "simulator"
 
 
-def open_simulation(settings: Settings, world: World | None = None) -> Simulation:
+def open_simulation(settings: Settings, wanted: Mapping[str, float] | None = None) -> Simulation:
     """The simulated shop that feeds the sources of ``settings`` (see :func:`embedded_environment`).
 
-    ``world``: the shop to create where there is none yet; one that exists goes on as it is, and parameters that
-    contradict it are refused.
+    ``wanted``: ``seed``, ``scale`` or ``error_rate`` of the shop to create where there is none yet; one that
+    exists goes on as it is, and parameters that contradict it are refused by a :class:`PermanentError`.
     """
     home = simulator_home(settings)
     sinks: list[Sink] = []
@@ -127,4 +113,14 @@ def open_simulation(settings: Settings, world: World | None = None) -> Simulatio
         sinks.append(PostgresSink(catalogue, "catalogue_db"))
     sinks.append(ApiStore(home / "services.sqlite"))
     sinks.append(FileDrops(home / "files", home / "truth"))
-    return Simulation.open_or_create(home, sinks, world)
+    with plain_errors():
+        return Simulation.open_or_create(home, sinks, Parameters(**wanted) if wanted else None)
+
+
+@contextmanager
+def plain_errors() -> Iterator[None]:
+    """Turn the simulator's errors into the platform's."""
+    try:
+        yield
+    except SimulatorError as error:
+        raise PermanentError(error.what, where=error.where, remedy=error.remedy) from error

@@ -31,7 +31,7 @@ class Extraction:
     source: Source
     state: TableState
     lookback: timedelta
-    files: list[FileOutcome] = field(default_factory=list)
+    files: list[tuple[FileVersion, FileOutcome]] = field(default_factory=list)
 
     def chunks(self) -> Iterator[Chunk]:
         """What is new at the source, in chunks. Raises :class:`PlatformError` where it cannot be read."""
@@ -46,7 +46,7 @@ class Extraction:
                 for file in unread_files(read, folder, self.state):
                     reader = folder.read(file, read.format, required_columns=list(self.table.column_types))
                     yield from reader
-                    self.files.append(reader.outcome)
+                    self.files.append((file, reader.outcome))
             case _:
                 raise TypeError(f"{self.table.label} cannot be read from a {type(self.source).__name__}")
 

@@ -12,7 +12,7 @@ from typing import Any
 
 import pyarrow as pa
 
-from resources.file_source import FileOutcome
+from resources.file_source import FileOutcome, FileVersion
 from resources.warehouse import Transaction, Warehouse
 from shopsphere_assets.ingestion.lake import LandedBatch
 from shopsphere_assets.ingestion.raw_table import RawTable
@@ -68,7 +68,7 @@ def read_state(warehouse: Warehouse, tables: list[RawTable]) -> dict[str, TableS
 
 
 def write_entries(
-    transaction: Transaction, report: BatchReport, landed: LandedBatch, files: list[FileOutcome]
+    transaction: Transaction, report: BatchReport, landed: LandedBatch, files: list[tuple[FileVersion, FileOutcome]]
 ) -> None:
     """Write a batch's ledger entry, its quarantined rows and the files it read."""
     if landed.quarantined.height:
@@ -81,16 +81,16 @@ def write_entries(
             {
                 "source": report.source,
                 "table_name": report.table_name,
-                "path": outcome.file.path,
-                "content_hash": outcome.file.content_hash,
-                "size_bytes": outcome.file.size_bytes,
+                "path": file.path,
+                "content_hash": file.content_hash,
+                "size_bytes": file.size_bytes,
                 "batch_id": report.batch_id,
                 "rows_read": outcome.rows_read,
                 "status": outcome.status,
                 "note": outcome.note,
                 "read_at": report.finished_at,
             }
-            for outcome in files
+            for file, outcome in files
         ]
         transaction.append("ledger", "files", pa.Table.from_pylist(rows, schema=_file_schema()))
 

@@ -24,40 +24,42 @@ ColumnSources = dict[str, list[tuple[str, str]]]
 """Per column of a model: (unique id of the upstream model or source, its column)."""
 
 
-def column_lineage(
-    manifest: Mapping[str, Any], compiled: Path, columns: Mapping[str, list[str]], cache: Path
-) -> dict[str, ColumnSources]:
-    """The column lineage of every model that has compiled SQL below ``compiled``, by unique id.
+class ColumnLineage:
+    """The column lineage of the models of one manifest.
 
     ``columns``: the columns of every model and source, by unique id. ``cache``: folder for what was read off
-    before. A model whose SQL sqlglot cannot follow is left out and logged.
+    before.
     """
-    cache.mkdir(parents=True, exist_ok=True)
-    dialect = manifest["metadata"]["adapter_type"]
-    found: dict[str, ColumnSources] = {}
-    for unique_id, node in manifest["nodes"].items():
-        if node["resource_type"] != "model":
-            continue
+
+    def __init__(self, manifest: Mapping[str, Any], columns: Mapping[str, list[str]], cache: Path) -> None:
+        self._manifest = manifest
+        self._columns = columns
+        self._cache = cache
+        cache.mkdir(parents=True, exist_ok=True)
+
+    def of(self, unique_id: str, compiled: Path) -> ColumnSources | None:
+        """The lineage of a model by its SQL in ``compiled``, dbt's folder of compiled files.
+
+        None where there is no compiled SQL, or where sqlglot cannot follow it, which is logged.
+        """
+        node = self._manifest["nodes"][unique_id]
         file = compiled / node["package_name"] / node["original_file_path"]
         if not file.exists():
-            continue
-        sql = file.read_text()
-        parents = {
-            parent: columns[parent] for parent in sorted(set(node["depends_on"]["nodes"])) if parent in columns
-        }
+            return None
+        sql, dialect = file.read_text(), self._manifest["metadata"]["adapter_type"]
+        parents = {p: self._columns[p] for p in sorted(set(node["depends_on"]["nodes"])) if p in self._columns}
         key = hashlib.sha256(json.dumps([sqlglot.__version__, dialect, sql, parents]).encode()).hexdigest()[:32]
-        kept = cache / f"{key}.json"
+        kept = self._cache / f"{key}.json"
         if kept.exists():
-            found[unique_id] = json.loads(kept.read_text())
-            continue
+            known: ColumnSources = json.loads(kept.read_text())
+            return known
         try:
-            sources = _read_off(sql, dialect, manifest, parents)
+            sources = _read_off(sql, dialect, self._manifest, parents)
         except SqlglotError as error:
             log.warning("no column lineage of %s: %s", node["name"], error)
-            continue
+            return None
         kept.write_text(json.dumps(sources))
-        found[unique_id] = sources
-    return found
+        return sources
 
 
 def _read_off(

@@ -78,8 +78,9 @@ def prepare_manifest(settings: Settings) -> Path:
     with _only_one(folder / "prepare.lock"):
         if manifest.exists() and fingerprint.exists() and fingerprint.read_text() == wanted:
             return manifest
+        # The very arguments that a build has: others would make dbt parse everything again.
         command = [dbt_executable(), "--quiet", "parse", "--project-dir", str(PROJECT_DIR)]
-        command += ["--profiles-dir", str(PROJECT_DIR)]
+        command += ["--profiles-dir", str(PROJECT_DIR), "--target", dbt_target(settings)]
         environment = {**os.environ, **dbt_environment(settings)}
         done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
         if done.returncode:

@@ -10,7 +10,14 @@ from functools import cache
 from typing import Any
 
 import dagster as dg
-from dagster_dbt import DagsterDbtTranslator, DagsterDbtTranslatorSettings, DbtCliResource, DbtProject, dbt_assets
+from dagster_dbt import (
+    DagsterDbtTranslator,
+    DagsterDbtTranslatorSettings,
+    DbtCliInvocation,
+    DbtCliResource,
+    DbtProject,
+    dbt_assets,
+)
 
 from resources.errors import PermanentError
 from resources.settings import load_settings
@@ -18,7 +25,7 @@ from resources.warehouse.base import BUILD_PREFIX
 from shopsphere_assets.defs.platform import Platform, failure
 from shopsphere_assets.defs.raw import source_systems
 from shopsphere_assets.defs.warehouse.conditions import AFTER_UPSTREAM
-from shopsphere_assets.transformation.column_lineage import column_lineage
+from shopsphere_assets.transformation.column_lineage import ColumnLineage
 from shopsphere_assets.transformation.project import (
     PROJECT_DIR,
     dbt_environment,
@@ -90,16 +97,16 @@ def dbt() -> dg.Definitions:
             invocation = dbt.cli(
                 ["build", "--exclude-resource-type", "unit_test"], context=context, raise_on_error=False
             )
-            events = list(invocation.stream())
+            lineage = ColumnLineage(
+                invocation.manifest,
+                _known_columns(invocation.manifest),
+                cache=target_folder(platform.settings) / "lineage",
+            )
+            for event in invocation.stream():
+                yield _with_lineage(event, lineage, invocation, translator, project)
         results = invocation.target_path / "run_results.json"
         if results.exists():
             record_results(warehouse, results, run_id=context.run_id, finished_at=datetime.now(UTC))
-        known = _known_columns(invocation.manifest)
-        origins = column_lineage(
-            invocation.manifest, invocation.target_path / "compiled", known, target_folder(platform.settings) / "lineage"
-        )
-        for event in events:
-            yield _with_lineage(event, origins, invocation.manifest, translator, project)
         error = invocation.get_error()
         if error:
             raise dg.Failure(description=str(error), allow_retries=False) from error
@@ -135,25 +142,27 @@ def _known_columns(manifest: Mapping[str, Any]) -> dict[str, list[str]]:
 
 def _with_lineage(
     event: Any,
-    origins: Mapping[str, Mapping[str, list[tuple[str, str]]]],
-    manifest: Mapping[str, Any],
+    lineage: ColumnLineage,
+    invocation: DbtCliInvocation,
     translator: Translator,
     project: DbtProject,
 ) -> Any:
     """A model's event with its column lineage; any other event as it is."""
-    unique_id = event.metadata.get("unique_id") if hasattr(event, "metadata") else None
-    sources = origins.get(unique_id.value) if unique_id is not None else None
-    if sources is None or not hasattr(event, "with_metadata"):
+    if not isinstance(event, dg.Output):
         return event
+    sources = lineage.of(event.metadata["unique_id"].value, invocation.target_path / "compiled")
+    if sources is None:
+        return event
+
+    def key(unique_id: str) -> dg.AssetKey:
+        return translator.get_asset_spec(invocation.manifest, unique_id, project).key
+
     dependencies = {
-        column: [
-            dg.TableColumnDep(asset_key=translator.get_asset_spec(manifest, parent, project).key, column_name=name)
-            for parent, name in parents
-        ]
+        column: [dg.TableColumnDep(asset_key=key(parent), column_name=name) for parent, name in parents]
         for column, parents in sources.items()
     }
-    lineage = dg.TableColumnLineage(deps_by_column=dependencies)
-    return event.with_metadata({**event.metadata, "dagster/column_lineage": lineage})
+    column_lineage = dg.TableColumnLineage(deps_by_column=dependencies)
+    return event.with_metadata({**event.metadata, "dagster/column_lineage": column_lineage})
 
 
 def mart_keys() -> list[dg.AssetKey]:

@@ -36,9 +36,7 @@ def built_postgres(
     with psycopg.connect(postgres_server.url("postgres"), autocommit=True) as connection:
         connection.execute(f"create database {name}")
         connection.execute(f"alter database {name} set timezone to 'Asia/Kolkata'")
-    warehouse = PostgresWarehouse(
-        postgres_server.url(name), tmp_path_factory.mktemp("dbt_postgres")
-    )
+    warehouse = PostgresWarehouse(postgres_server.url(name), tmp_path_factory.mktemp("dbt_postgres"))
     warehouse.fill_raw(ROWS)
     warehouse.dbt("build", SHOPSPHERE_REPORTING_TIME_ZONE=TIME_ZONE)
     yield warehouse

@@ -18,7 +18,7 @@ from contextlib import contextmanager
 from datetime import UTC, datetime
 from decimal import Decimal
 from pathlib import Path
-from typing import Any, LiteralString, cast
+from typing import Any, cast
 from urllib.parse import unquote, urlsplit
 
 import duckdb
@@ -85,9 +85,7 @@ class Warehouse(ABC):
             definitions = ", ".join(f"{name} {type_}" for name, type_ in types.items())
             statements.append((f"create table {table} ({definitions})", [()]))
             loaded = {"_batch_id": "batch-1", "_loaded_at": "2026-06-01T00:00:00Z"}
-            values = [
-                [{**loaded, **row}.get(name) for name in types] for row in _checked(key, rows, types)
-            ]
+            values = [[{**loaded, **row}.get(name) for name in types] for row in _checked(key, rows, types)]
             if values:
                 marks = ", ".join(["%s"] * len(types))
                 statements.append((f"insert into {table} values ({marks})", values))
@@ -95,12 +93,7 @@ class Warehouse(ABC):
 
     def dbt(self, *arguments: str, **environment: str) -> None:
         """Run dbt; an exit status other than 0 is an error that shows its output."""
-        target = str(Path(self.environment["DBT_TARGET_PATH"]))
-        kept = {
-            name: value
-            for name, value in os.environ.items()
-            if not name.startswith(("SHOPSPHERE_", "DBT_", "PG"))
-        }
+        kept = {name: value for name, value in os.environ.items() if not name.startswith(("SHOPSPHERE_", "DBT_", "PG"))}
         finished = subprocess.run(
             [
                 str(Path(sys.executable).with_name("dbt")),
@@ -110,7 +103,7 @@ class Warehouse(ABC):
                 f"--profiles-dir={PROJECT}",
             ],
             env=kept | self.environment | environment,
-            cwd=Path(target).parent,
+            cwd=Path(self.environment["DBT_TARGET_PATH"]).parent,
             capture_output=True,
             text=True,
             check=False,
@@ -201,11 +194,11 @@ class PostgresWarehouse(Warehouse):
     def execute(self, statements: Sequence[tuple[str, Sequence[Sequence[Any]]]]) -> None:
         with psycopg.connect(self._url) as connection:
             for sql, many in statements:
-                connection.cursor().executemany(cast("LiteralString", sql), many)
+                connection.cursor().executemany(sql, many)
 
     def query(self, sql: str) -> list[tuple[Any, ...]]:
         with psycopg.connect(self._url) as connection:
-            return connection.execute(cast("LiteralString", sql)).fetchall()
+            return connection.execute(sql).fetchall()
 
 
 def _checked(key: str, rows: Rows, types: Mapping[str, str]) -> Iterator[Mapping[str, Any]]:

@@ -1,11 +1,11 @@
 with email_events as (
 
-    select * from {{ ref('stg_hubspot__email_events') }}
+    select * from {{ ref('fct_email_events') }}
 
 )
 
 select
-    normalised_email,
+    recipient_email as normalised_email,
     count(*) filter (where event_type = 'DELIVERED') as emails_delivered,
     count(*) filter (where event_type = 'OPEN') as emails_opened,
     count(*) filter (where event_type = 'CLICK') as emails_clicked,
@@ -13,5 +13,5 @@ select
     max(occurred_at) filter (where event_type in ('OPEN', 'CLICK')) as last_engaged_at
 
 from email_events
-where normalised_email is not null
-group by normalised_email
+where recipient_email is not null
+group by recipient_email

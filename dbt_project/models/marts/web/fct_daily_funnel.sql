@@ -3,11 +3,11 @@ with sessions as (
 
     select
         session_date,
-        product_views + cart_additions + cart_removals + checkouts + purchases > 0
-            as has_seen_product,
-        cart_additions + cart_removals + checkouts + purchases > 0 as has_used_cart,
-        checkouts + purchases > 0 as has_started_checkout,
-        purchases > 0 as has_purchased
+        is_converted
+        or product_views + cart_additions + cart_removals + checkouts > 0 as has_seen_product,
+        is_converted or cart_additions + cart_removals + checkouts > 0 as has_used_cart,
+        is_converted or checkouts > 0 as has_started_checkout,
+        is_converted as has_purchased
     from {{ ref('fct_sessions') }}
 
 ),

@@ -35,6 +35,7 @@ summed as (
         count(*) filter (where event_type = 'remove_from_cart') as cart_removals,
         count(*) filter (where event_type = 'checkout_started') as checkouts,
         count(*) filter (where event_type = 'purchase') as purchases,
+        count(*) filter (where event_type = 'purchase' and order_id is null) as unnamed_purchases,
         min(occurred_at) as started_at,
         max(occurred_at) as ended_at
     from events
@@ -69,7 +70,8 @@ select
     {{ seconds_between('summed.started_at', 'summed.ended_at') }} as duration_seconds,
 
     -- booleans
-    summed.purchases > 0 as is_converted,
+    -- A confirmation page opened again in a later session is no second purchase.
+    coalesce(session_orders.orders, 0) + summed.unnamed_purchases > 0 as is_converted,
     summed.events = 1 as is_bounce,
 
     -- times
