@@ -43,6 +43,7 @@ class Settings(BaseSettings):
     dagster_storage_url: SecretStr | None = Field(None, description="PostgreSQL database of Dagster's own records.")
 
     reporting_time_zone: str = Field("UTC", description="Time zone in which a sale's date is counted.")
+    requests_per_second: float = Field(8, gt=0, description="How often an HTTP API is asked, at most.")
     lookback_hours: int = Field(
         48, ge=0, description="How far behind the watermark rows committed late are looked for."
     )

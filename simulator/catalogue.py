@@ -152,7 +152,7 @@ class Catalogue:
         """Rows of ``catalogue_db/products`` inserted or updated on the day."""
         new = self.arrivals.delivered_on(day)
         known = self.arrivals.known_before(day) if day else new[:0]
-        leaving = (self._last_week(known) * 7 == day) if day % 7 == 0 else np.zeros(len(known), dtype=bool)
+        leaving = (self._last_week(known) == day // 7) if day % 7 == 0 else np.zeros(len(known), dtype=bool)
         edited = known[self._edits.today(known, day - self.arrivals.day_of(known)) | leaving]
         product = np.concatenate([edited, new])
         arrived = self.arrivals.day_of(product)
@@ -163,7 +163,7 @@ class Catalogue:
         )
         is_edit = np.arange(len(product)) < len(edited)
         changed = self.clock.begin(day) + self.dice.between("products.changed", product + day * 7_919, HOUR, 20 * HOUR)
-        left = self._last_week(product) * 7 <= day
+        left = self._last_week(product) <= day // 7
         names = self.names(product)
         brand = pick(BRANDS, self.dice.below("products.brand", product, len(BRANDS)))
         weight = np.exp(self.dice.uniform("products.weight", product, 3.5, 8.5)).astype(np.int64)

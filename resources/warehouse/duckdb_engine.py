@@ -44,7 +44,7 @@ _ROWS_COUNTED_AT_ONCE = 6_000_000
 # What this process has open or holds, by file: DuckDB refuses a second connection in another mode, and the
 # lock file cannot tell two threads of one process apart.
 _guard = threading.Lock()
-_open_writers: dict[Path, duckdb.DuckDBPyConnection] = {}
+_open_writers: set[Path] = set()
 _lock_owners: dict[Path, int] = {}
 
 
@@ -176,21 +176,23 @@ class DuckDBWarehouse(Warehouse):
                 raise RuntimeError(f"this thread already has a transaction open on {self.path}")
             connection = connect(self.path, read_only=False, config=self._config, timeout=self._lock_timeout)
             with _guard:
-                _open_writers[self.path] = connection
+                _open_writers.add(self.path)
             try:
                 yield connection
             finally:
                 with _guard:
-                    del _open_writers[self.path]
+                    _open_writers.discard(self.path)
                 connection.close()
 
     @contextmanager
     def _reading(self) -> Iterator[duckdb.DuckDBPyConnection]:
         with ExitStack() as stack:
+            connection = None
             with _guard:
-                writer = _open_writers.get(self.path)
-                # Shares the open file, and sees what is committed.
-                connection = writer.cursor() if writer is not None else None
+                if self.path in _open_writers:
+                    # Shares the open file and sees what is committed. Not a cursor of the writer's
+                    # connection: that would be closed together with it, in the middle of this query.
+                    connection = connect(self.path, read_only=False, config=self._config, timeout=0)
             if connection is None:
                 if not self.path.exists():
                     connection = duckdb.connect(":memory:")
@@ -199,7 +201,6 @@ class DuckDBWarehouse(Warehouse):
                         stack.enter_context(file_lock(self._lock_path, exclusive=False, timeout=self._lock_timeout))
                     connection = connect(self.path, read_only=True, config=self._config, timeout=self._lock_timeout)
             stack.callback(connection.close)
-            connection.execute("SET TimeZone = 'UTC'")
             connection.execute("BEGIN TRANSACTION READ ONLY")
             yield connection
 

@@ -217,7 +217,6 @@ class PublicationFolder:
             areas = fetch(connection, _AREAS_SQL, [PUBLICATION_SCHEMA])
             search_path = ",".join(_quoted(area) for (area,) in areas)
             connection.execute(f"SET search_path = '{_escaped(search_path)}'")
-            connection.execute("SET TimeZone = 'UTC'")
             return connection.execute(sql, list(parameters)).to_arrow_table()
 
     def _opened(self, version: int) -> duckdb.DuckDBPyConnection:
@@ -241,18 +240,19 @@ class PublicationFolder:
                     "nothing is published yet", where=str(self._folder), remedy="run the pipeline once"
                 )
             with self._guard:
-                if self._kept is None or self._kept[0] != version:
-                    try:
-                        opened = self._opened(version)
-                    except PermanentError:
-                        if self._current_version() != version:
-                            continue  # it was replaced and dropped in between
-                        raise
-                    if self._kept is not None:
-                        # Its readers go on; with the last of them a dropped file frees its room on the disk.
-                        self._kept[1].close()
-                    self._kept = (version, opened)
-                return self._kept[1].cursor()
+                try:
+                    # Opening a file that is open costs next to nothing. Not a cursor of the kept connection:
+                    # that would be closed together with it, in the middle of a query.
+                    connection = self._opened(version)
+                    if self._kept is None or self._kept[0] != version:
+                        replaced, self._kept = self._kept, (version, self._opened(version))
+                        if replaced is not None:
+                            replaced[1].close()
+                except PermanentError:
+                    if self._current_version() != version:
+                        continue  # it was replaced and dropped in between
+                    raise
+                return connection
 
     def _info(self, version: int) -> Publication:
         row = self.read(

@@ -62,10 +62,12 @@ def check_port_is_free(port: int) -> None:
 
 
 @contextmanager
-def dagster_services(home: Path, port: int) -> Iterator[DagsterServices]:
-    """Web server and daemon over one code server, up and answering while the block runs."""
-    logs = home / "logs"
-    logs.mkdir(exist_ok=True)
+def dagster_services(home: Path, logs: Path, port: int) -> Iterator[DagsterServices]:
+    """Web server and daemon over one code server, up and answering while the block runs.
+
+    ``home``: Dagster's home; ``logs``: folder for what the services print.
+    """
+    logs.mkdir(parents=True, exist_ok=True)
     code_port = _free_port()
     workspace = home / "workspace.yaml"
     # One code server for both, so that the definitions are loaded once.

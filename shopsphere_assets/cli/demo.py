@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 from typing import Annotated
 
 import typer
@@ -12,7 +13,7 @@ def demo(
     scale: Annotated[float | None, typer.Option(min=0.001, help="Size of a new shop; 1 is 20,000 customers.")] = None,
     seconds_per_day: Annotated[
         float, typer.Option(min=0, help="How long a simulated day takes; 0 stops the shop's clock.")
-    ] = 60,
+    ] = 120,
     exit_when_ready: Annotated[bool, typer.Option(help="Stop once the UI answers.")] = False,
 ) -> None:
     """Start the simulated shop, the platform and its UI; a second demo continues where the first stopped."""
@@ -26,6 +27,9 @@ def demo(
     from shopsphere_assets.demo.clock import living_shop
     from shopsphere_assets.demo.environment import embedded_environment
 
+    # A service manager ends us by SIGTERM, and a shell starts background jobs deaf to SIGINT.
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, signal.default_int_handler)
     console = Console()
     check_port_is_free(port)
     settings = load_settings()
@@ -34,7 +38,7 @@ def demo(
         simulate_if_new(settings, complete, console, wanted)
         fail_abandoned_runs()
         show(materialize(console), console)
-        with dagster_services(home, port) as services:
+        with dagster_services(home, complete.state / "logs", port) as services:
             console.print(f"\nThe Dagster UI is at [bold link]http://127.0.0.1:{port}[/]. Ctrl-C stops everything.")
             if exit_when_ready:
                 return

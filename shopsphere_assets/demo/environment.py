@@ -56,6 +56,8 @@ def embedded_environment(settings: Settings, needed: set[str], *, storage: bool 
             variables[f"SHOPSPHERE_{source.upper()}_URL"] = str(folder)
         if simulated & set(_API_SOURCES):
             url, token = stack.enter_context(_services(home))
+            # A server on this machine need not be spared, but for the rate limit that it simulates.
+            variables["SHOPSPHERE_REQUESTS_PER_SECOND"] = "100"
             for source in simulated & set(_API_SOURCES):
                 variables[f"SHOPSPHERE_{source.upper()}_URL"] = url
                 variables[f"SHOPSPHERE_{source.upper()}_TOKEN"] = token

@@ -28,6 +28,10 @@ def open_source(system: SourceSystem, settings: Settings) -> Source:
         case DatabaseRead():
             return SqlSource(url)
         case HttpRead():
-            return HttpSource(url, token=settings.source_token(system.name))
+            return HttpSource(
+                url,
+                token=settings.source_token(system.name),
+                requests_per_second=settings.requests_per_second,
+            )
         case FileRead():
             return FileSource(url)

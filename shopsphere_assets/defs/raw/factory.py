@@ -29,7 +29,7 @@ SOURCE_TAG = "shopsphere/source"
 _RETRIES = 3
 _FIRST_RETRY_SECONDS = 2.0
 
-_SENSOR_SECONDS = 30
+_SENSOR_SECONDS = 20
 _WAIT_AFTER_FAILURE = timedelta(minutes=5)
 _SENSOR_LOCK_TIMEOUT_SECONDS = 3.0
 
@@ -264,7 +264,8 @@ def _sensor(system: SourceSystem, tables: list[RawTable]) -> dg.SensorDefinition
             return dg.SkipReason("nothing new")
         request = dg.RunRequest(
             asset_selection=[dg.AssetKey(table.asset_key) for table in decision.tables],
-            tags={SOURCE_TAG: system.name},
+            # Ahead of the builds in the queue: what a build then finds is whole.
+            tags={SOURCE_TAG: system.name, "dagster/priority": "1"},
         )
         return dg.SensorResult(run_requests=[request], cursor=json.dumps(decision.acted_upon))
 

@@ -159,6 +159,14 @@ def test_unit_prices_are_the_list_prices_of_their_moment(quarter: list[Day]) -> 
     assert prices["valid_to"].null_count() < prices.height
 
 
+def test_products_leave_the_shop_one_by_one_and_are_not_bought_afterwards(quarter: list[Day]) -> None:
+    products = _all(quarter, "catalogue_db/products")
+    gone = products.filter(pl.col("status") == "discontinued")
+    assert 0 < gone.height < products.height * 0.2
+    lines = _all(quarter, "shop_db/order_items").join(gone, on="product_id", suffix="_product")
+    assert lines.filter(pl.col("created_at").dt.date() > pl.col("updated_at_product").dt.date()).is_empty()
+
+
 def test_stock_follows_from_the_day_before_and_sometimes_runs_out(quarter: list[Day]) -> None:
     shelf = ["product_id", "warehouse_code"]
     rows = _all(quarter, "catalogue_db/inventory").sort(*shelf, "counted_on")
