@@ -94,7 +94,7 @@ class Settings(BaseSettings):
 def load_settings() -> Settings:
     """The settings of this process. Raises :class:`PermanentError` naming each wrong variable."""
     try:
-        return Settings()  # pyright: ignore[reportCallIssue]
+        return Settings()
     except ValidationError as error:
         wrong = "; ".join(
             f"SHOPSPHERE_{'_'.join(str(p) for p in e['loc']).upper()}: {e['msg']}" for e in error.errors()

@@ -12,7 +12,7 @@ arrive as they stand and the contract judges them.
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -106,7 +106,7 @@ class SqlSource:
         # ConnectorX raises RuntimeError for what a server answers, and a Rust panic, which is no
         # Exception, for a value that it cannot hold.
         try:
-            reader = connectorx.read_sql(
+            reader: Iterable[pa.RecordBatch] = connectorx.read_sql(
                 self._url,
                 query,
                 return_type="arrow_stream",

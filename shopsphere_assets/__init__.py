@@ -1,0 +1,1 @@
+"""The platform: contracts, ingestion, transformation, Dagster definitions and the command line."""

@@ -9,7 +9,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -72,8 +72,7 @@ def dagster_services(home: Path, logs: Path, port: int) -> Iterator[DagsterServi
     workspace = home / "workspace.yaml"
     # One code server for both, so that the definitions are loaded once.
     workspace.write_text(
-        "load_from:\n"
-        f"  - grpc_server:\n      host: {_HOST}\n      port: {code_port}\n      location_name: shopsphere\n"
+        f"load_from:\n  - grpc_server:\n      host: {_HOST}\n      port: {code_port}\n      location_name: shopsphere\n"
     )
     bin_ = Path(sys.executable).parent
     commands = {
@@ -130,10 +129,8 @@ def _stop(process: subprocess.Popen[bytes]) -> None:
             process.wait(_STOP_SECONDS)
         except subprocess.TimeoutExpired:
             process.kill()
-    try:
+    with suppress(ProcessLookupError):
         os.killpg(process.pid, signal.SIGKILL)
-    except ProcessLookupError:
-        pass
 
 
 def _free_port() -> int:

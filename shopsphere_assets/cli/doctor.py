@@ -1,2 +1,75 @@
-def doctor() -> None:
-    """Being written."""
+"""``shopsphere doctor``: what is configured, reachable and permitted, and what to do about the rest."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections import Counter
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from shopsphere_assets.diagnosis import Finding
+
+_WIDTH = 100
+_STYLES = {"ok": "green", "embedded": "cyan", "warning": "yellow", "failed": "bold red"}
+_MARKS = {"ok": "✓", "embedded": "○", "warning": "!", "failed": "✗"}
+
+
+def doctor(
+    as_json: Annotated[bool, typer.Option("--json", help="For programs.")] = False,
+) -> None:
+    """Check settings, stores and sources, and say what to do. Exit status 1 if anything failed."""
+    from rich.console import Console
+
+    from shopsphere_assets.defs.raw import source_systems
+    from shopsphere_assets.diagnosis import Status, diagnose
+
+    findings: list[Finding] = []
+    console = Console(stderr=True)
+    with console.status("Looking …") as status:
+        for finding in diagnose(source_systems()):
+            findings.append(finding)
+            status.update(f"Looking … ({finding.area}: {finding.subject})")
+    counts = Counter(finding.status for finding in findings)
+    if as_json:
+        report = {
+            "is_healthy": not counts[Status.FAILED],
+            "counts": {s.value: counts[s] for s in Status},
+            "findings": [finding.as_json() for finding in findings],
+        }
+        json.dump(report, sys.stdout, indent=2, ensure_ascii=False)
+        sys.stdout.write("\n")
+    else:
+        output = Console()
+        _show(findings, counts, Console(width=min(output.width, _WIDTH)))
+    raise typer.Exit(1 if counts[Status.FAILED] else 0)
+
+
+def _show(findings: list[Finding], counts: Counter[str], console: Console) -> None:
+    """Print the findings under their headings, and what they come to."""
+    from itertools import groupby
+
+    from rich.table import Table
+    from rich.text import Text
+
+    table = Table(box=None, show_header=False, pad_edge=False, padding=(0, 2, 0, 0))
+    table.add_column(no_wrap=True)
+    table.add_column(overflow="fold", max_width=34)
+    table.add_column(overflow="fold", ratio=1)
+    for area, members in groupby(findings, key=lambda finding: finding.area):
+        table.add_row("", Text(area, style="bold"), "")
+        for finding in members:
+            style = _STYLES[finding.status]
+            words = Text(finding.what)
+            if finding.remedy:
+                words.append(f"\n→ {finding.remedy}", style="italic")
+            table.add_row(Text(f"{_MARKS[finding.status]} {finding.status}", style=style), finding.subject, words)
+        table.add_section()
+    console.print(table)
+    summary = ", ".join(f"{count} {status}" for status, count in sorted(counts.items()) if count)
+    style = _STYLES["failed" if counts["failed"] else "warning" if counts["warning"] else "ok"]
+    console.print(Text(f"\n{summary}", style=style))

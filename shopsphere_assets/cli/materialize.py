@@ -6,10 +6,12 @@ those made of a table whose blocking checks failed.
 
 import logging
 import os
+import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from pathlib import Path
 
 import dagster as dg
 from rich.console import Console
@@ -55,7 +57,7 @@ def materialize(console: Console, *, verbose: bool = False) -> Outcome:
         if blocked:
             graph = location.resolve_asset_graph()
             behind = dg.AssetSelection.assets(*blocked).downstream().resolve(graph)
-            selection = sorted(build.asset_layer.executable_asset_keys - behind)
+            selection = sorted(set(build.asset_layer.executable_asset_keys) - behind)
             outcome.warnings.append(
                 f"not built, because a check of what they are made of failed: {len(behind) - len(blocked)} assets"
             )
@@ -75,7 +77,7 @@ def _execute(
     selection: list[dg.AssetKey] | None,
 ) -> set[dg.AssetKey]:
     """Run one job and note what it did; returns the assets of which a blocking check failed."""
-    handler.begin(title, len(selection if selection is not None else job.asset_layer.executable_asset_keys))
+    handler.begin(title, len(selection if selection is not None else set(job.asset_layer.executable_asset_keys)))
     result = job.with_logger_defs({"progress": _logger(handler)}).execute_in_process(
         instance=instance,
         raise_on_error=False,
@@ -92,7 +94,9 @@ def _execute(
             if evaluation.passed:
                 outcome.checks_passed += 1
             elif evaluation.severity == dg.AssetCheckSeverity.ERROR:
-                outcome.failures.append((evaluation.asset_key.to_user_string(), f"check {evaluation.check_name} failed"))
+                outcome.failures.append(
+                    (evaluation.asset_key.to_user_string(), f"check {evaluation.check_name} failed")
+                )
                 blocked.add(evaluation.asset_key)
             else:
                 outcome.warnings.append(f"{evaluation.asset_key.to_user_string()}: {evaluation.check_name}")
@@ -207,9 +211,7 @@ def _progress(console: Console, verbose: bool) -> Iterator[_Handler]:
 @contextmanager
 def _quiet_output() -> Iterator[None]:
     """dbt's own lines are in Dagster's compute logs; here they would tear the progress bar."""
-    import sys
-
-    with open(os.devnull, "w") as nowhere:
+    with Path(os.devnull).open("w") as nowhere:
         before, sys.stdout = sys.stdout, nowhere
         try:
             yield

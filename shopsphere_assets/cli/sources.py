@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING
+from typing import Any
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
 from resources.settings import Settings
 from shopsphere_assets.defs.raw import source_systems
-from shopsphere_assets.demo.environment import HISTORY_DAYS, SIMULATED_SOURCES, open_simulation, plain_errors
+from shopsphere_assets.demo.environment import (
+    HISTORY_DAYS,
+    SIMULATED_SOURCES,
+    SimulatedShop,
+    open_simulation,
+    plain_errors,
+)
 from shopsphere_assets.ingestion.mapping import mapped_tables
-
-if TYPE_CHECKING:
-    from shopsphere_assets.demo.environment import Simulation
 
 
 def needed_sources() -> set[str]:
@@ -29,7 +32,7 @@ def simulated_sources(settings: Settings) -> list[str]:
 
 
 def simulate_if_new(
-    settings: Settings, complete: Settings, console: Console, wanted: Mapping[str, float] | None = None
+    settings: Settings, complete: Settings, console: Console, wanted: Mapping[str, Any] | None = None
 ) -> None:
     """Give the simulated sources their history, unless they have one.
 
@@ -42,7 +45,7 @@ def simulate_if_new(
     advance(simulation, HISTORY_DAYS - simulation.next_day, console)
 
 
-def advance(simulation: Simulation, days: int, console: Console) -> None:
+def advance(simulation: SimulatedShop, days: int, console: Console) -> None:
     """Let so many days happen in the simulated shop, with progress shown."""
     if days <= 0:
         return

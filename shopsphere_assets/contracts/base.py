@@ -21,9 +21,7 @@ Money = Annotated[pl.Decimal, 18, 2]
 Timestamp = Annotated[pl.Datetime, "us", "UTC"]
 """A moment in UTC, to the microsecond."""
 
-PersonalData = Literal[
-    "identity", "contact", "location", "demographic", "online_identifier", "free_text"
-]
+PersonalData = Literal["identity", "contact", "location", "demographic", "online_identifier", "free_text"]
 """The kind of personal data that a column holds (after GDPR article 4)."""
 
 Purpose = Literal["fulfilment", "analytics", "marketing", "support", "fraud_prevention"]
@@ -43,7 +41,9 @@ EARLIEST_MOMENT = datetime(EARLIEST_DATE.year, 1, 1, tzinfo=UTC)
 LATEST_MOMENT = datetime(LATEST_DATE.year, 1, 1, tzinfo=UTC)
 """Online trade began about 1995; a moment outside these bounds is a sentinel or a typing error."""
 
-EMAIL_PATTERN = r"^[^@\s<>(),;:\\\"\[\]]+@[A-Za-z0-9]([A-Za-z0-9-]*[A-Za-z0-9])?(\.[A-Za-z0-9]([A-Za-z0-9-]*[A-Za-z0-9])?)+$"
+EMAIL_PATTERN = (
+    r"^[^@\s<>(),;:\\\"\[\]]+@[A-Za-z0-9]([A-Za-z0-9-]*[A-Za-z0-9])?(\.[A-Za-z0-9]([A-Za-z0-9-]*[A-Za-z0-9])?)+$"
+)
 """The part of RFC 5322 that shops accept: no quoted local parts, no comments, a dotted domain."""
 
 PHONE_PATTERN = r"^\+?[0-9(][0-9 ().\-/]{5,24}$"
@@ -55,7 +55,10 @@ PLACEHOLDERS = (
 
 # UTF-8 read as Latin-1 or Windows-1252 leaves one of these lead characters followed by one that text
 # does not put behind it; U+FFFD is what a lossy decoder leaves.
-MOJIBAKE_PATTERN = "[\u00c2\u00c3][\u0080-\u00bf\u0152\u0153\u0160\u0161\u0178\u017d\u017e\u0192\u02c6\u02dc\u2013-\u2122]|\u00e2\u20ac|\ufffd"
+MOJIBAKE_PATTERN = (
+    "[\u00c2\u00c3][\u0080-\u00bf\u0152\u0153\u0160\u0161\u0178\u017d\u017e\u0192\u02c6\u02dc\u2013-\u2122]"
+    "|\u00e2\u20ac|\ufffd"
+)
 
 # C0 controls other than tab and line ends, and DEL: never typed by a person, and fatal to many readers.
 CONTROL_PATTERN = "[\u0000-\u0008\u000b\u000c\u000e-\u001f\u007f]"

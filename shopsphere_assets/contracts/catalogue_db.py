@@ -38,9 +38,7 @@ class Products(Contract):
     description: str = text("Description shown in the shop.", required=False)
     category_id: pl.Int64 = column("The category it is listed in.", required=False)
     brand: str = text("Brand.", required=False)
-    weight_grams: pl.Int64 = column(
-        "Weight with packaging.", required=False, unit="grams", ge=1, le=1_000_000
-    )
+    weight_grams: pl.Int64 = column("Weight with packaging.", required=False, unit="grams", ge=1, le=1_000_000)
     status: str = column("Whether it can be bought.", isin=("active", "draft", "discontinued"))
     launched_on: pl.Date = column("First day on sale.", required=False, plausible_time=True)
     created_at: Timestamp = moment("When the product was entered.")

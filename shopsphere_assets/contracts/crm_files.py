@@ -29,7 +29,9 @@ class Contacts(Contract):
     phone: str = phone("Telephone number as typed.")
     street: str = text("Street and house number.", required=False, personal="location")
     city: str = text("Town.", required=False, personal="location")
-    postal_code: str = column("Postal code as typed.", required=False, personal="location", str_matches=POSTAL_CODE_PATTERN)
+    postal_code: str = column(
+        "Postal code as typed.", required=False, personal="location", str_matches=POSTAL_CODE_PATTERN
+    )
     country_code: str = column("Country (ISO 3166-1 alpha-2).", required=False, personal="location", isin=COUNTRIES)
     birth_date: pl.Date = column("Date of birth.", required=False, personal="demographic")
     notes: str = text("Notes of the sales staff.", required=False, personal="free_text", purposes=("support",))

@@ -33,8 +33,11 @@ class Contacts(Contract):
     lifecycle_stage: str = column(
         "Where the contact stands.",
         required=False,
-        isin=("subscriber", "lead", "marketingqualifiedlead", "salesqualifiedlead", "opportunity", "customer", "evangelist", "other"),
-    )  # fmt: skip
+        isin=(
+            *("subscriber", "lead", "marketingqualifiedlead", "salesqualifiedlead"),
+            *("opportunity", "customer", "evangelist", "other"),
+        ),
+    )
     is_archived: pl.Boolean = column("Whether HubSpot has archived the contact.", required=False)
     created_at: Timestamp = moment("When the contact was created.")
     updated_at: Timestamp = moment("When the contact last changed.")
@@ -73,7 +76,7 @@ class EmailEvents(Contract):
     event_type: str = column(
         "What happened.",
         isin=("SENT", "DELIVERED", "OPEN", "CLICK", "BOUNCE", "DEFERRED", "DROPPED", "SPAMREPORT", "UNSUBSCRIBE"),
-    )  # fmt: skip
+    )
     recipient_email: str = email("Who received it.", purposes=("marketing",))
     url: str = column("The link that was clicked.", required=False)
     user_agent: str = column("The reader's mail program.", required=False, personal="online_identifier")

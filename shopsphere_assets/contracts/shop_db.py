@@ -126,9 +126,7 @@ class OrderItems(Contract):
         # Cents as integers: quantity is at most 1,000, but a row that breaks that rule must not overflow.
         cents = (pl.col("unit_price") * 100).cast(pl.Int64)
         due = cents * pl.col("quantity").clip(-(10**6), 10**6)
-        return data.lazyframe.select(
-            (due == (pl.col("line_amount") * 100).cast(pl.Int64)).fill_null(True)
-        )
+        return data.lazyframe.select((due == (pl.col("line_amount") * 100).cast(pl.Int64)).fill_null(True))
 
 
 class Payments(Contract):
@@ -136,9 +134,7 @@ class Payments(Contract):
 
     payment_id: pl.Int64 = column("The shop's number of the payment.")
     order_id: pl.Int64 = column("The order that was paid.")
-    method: str = column(
-        "How it was paid.", isin=("card", "paypal", "invoice", "bank_transfer", "gift_card", "pix")
-    )
+    method: str = column("How it was paid.", isin=("card", "paypal", "invoice", "bank_transfer", "gift_card", "pix"))
     status: str = column("State of the transaction.", isin=("authorized", "captured", "failed", "voided"))
     currency: str = column("Currency of the amount (ISO 4217).", isin=CURRENCIES)
     amount: Money = amount("Amount of the transaction.")

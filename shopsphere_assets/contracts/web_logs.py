@@ -29,7 +29,9 @@ class Events(Contract):
     order_id: pl.Int64 = column("The order, for a purchase.", required=False)
     quantity: pl.Int64 = column("Units put into or taken out of the cart.", required=False, unit="units", ge=1, le=1000)
     user_agent: str = column("The visitor's browser.", required=False, personal="online_identifier")
-    ip_address: str = column("The visitor's address.", required=False, personal="online_identifier", purposes=("fraud_prevention",))
+    ip_address: str = column(
+        "The visitor's address.", required=False, personal="online_identifier", purposes=("fraud_prevention",)
+    )
     occurred_at: Timestamp = moment("When it happened, by the server's clock.")
     received_at: Timestamp = moment("When the collector received it.")
 

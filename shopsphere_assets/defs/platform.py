@@ -18,7 +18,7 @@ from shopsphere_assets.ingestion.extract import Source
 from shopsphere_assets.ingestion.raw_table import SourceSystem
 
 
-class Platform(dg.ConfigurableResource):
+class Platform(dg.ConfigurableResource[None]):
     """Settings, sources, warehouse and lake of this environment."""
 
     @property

@@ -11,6 +11,7 @@ import os
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
+from typing import Any
 
 import httpx
 
@@ -21,9 +22,12 @@ from simulator.apis import ApiStore, Faults, running
 from simulator.databases import MySqlSink, PostgresSink
 from simulator.files import FileDrops
 from simulator.simulation import Parameters, Simulation
-from simulator.sinks import Sink, SimulatorError
+from simulator.sinks import SimulatorError, Sink
 
 HISTORY_DAYS = 90
+
+SimulatedShop = Simulation
+"""The simulated shop, as the commands know it."""
 
 _FILE_SOURCES = ("web_logs", "crm_files", "support")
 _API_SOURCES = ("hubspot", "reviews")
@@ -100,7 +104,7 @@ def simulator_home(settings: Settings) -> Path:
     return settings.state / "simulator"
 
 
-def open_simulation(settings: Settings, wanted: Mapping[str, float] | None = None) -> Simulation:
+def open_simulation(settings: Settings, wanted: Mapping[str, Any] | None = None) -> Simulation:
     """The simulated shop that feeds the sources of ``settings`` (see :func:`embedded_environment`).
 
     ``wanted``: ``seed``, ``scale`` or ``error_rate`` of the shop to create where there is none yet; one that

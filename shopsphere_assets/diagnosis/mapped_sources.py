@@ -35,7 +35,6 @@ def existing_tables(settings: Settings, systems: Sequence[SourceSystem]) -> tupl
             continue
         tables[name], wrong = _tables_of(known[name], source or SourceMapping(), path)
         findings += wrong
-        findings += _contradictions(name, source or SourceMapping(), settings)
     for name in known:
         if name not in mapping.sources and settings.source_url(name):
             findings.append(
@@ -47,7 +46,13 @@ def existing_tables(settings: Settings, systems: Sequence[SourceSystem]) -> tupl
                     f"add `{name}: {{}}` to its sources, or unset the variable",
                 )
             )
-    return tables, [_summary(path, tables, known), *findings]
+    summary = _summary(path, tables, known)
+    for name in tables:
+        contradictions = _contradictions(name, mapping.sources[name] or SourceMapping(), settings)
+        if contradictions:
+            tables[name] = []
+            findings += contradictions
+    return tables, [summary, *findings]
 
 
 def _summary(path: Path, tables: Tables, known: dict[str, SourceSystem]) -> Finding:

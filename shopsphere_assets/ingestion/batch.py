@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import hashlib
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import timedelta
 from pathlib import Path
 from uuid import uuid4
 
@@ -99,4 +99,3 @@ def contract_version(table: RawTable) -> str:
     parts = [f"{n}|{c.dtype}|{c.nullable}|{sorted(str(k) for k in c.checks)}" for n, c in schema.columns.items()]
     parts += sorted(str(check.name) for check in schema.checks)
     return hashlib.sha256("\n".join(parts).encode()).hexdigest()[:12]
-

@@ -133,4 +133,3 @@ def _moment(database: SqlSource, moment: datetime) -> str:
             return f"TIMESTAMPTZ '{utc}+00'"
         case "sqlite":
             return f"'{utc}'"
-

@@ -10,6 +10,7 @@ import errno
 import json
 import os
 import shutil
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -109,6 +110,7 @@ class BatchWriter:
             if quarantined.height:
                 quarantined.write_parquet(self._temporary / _QUARANTINE)
             files = sorted(self._temporary.iterdir())
+            sizes = {file.name: file.stat().st_size for file in files}
             manifest = {
                 "source": self._table.source,
                 "table": self._table.name,
@@ -116,7 +118,7 @@ class BatchWriter:
                 "loaded_at": self._loaded_at.isoformat(),
                 "rows_valid": self.rows_valid,
                 "rows_quarantined": self.rows_quarantined,
-                "files": {file.name: file.stat().st_size for file in files},
+                "files": sizes,
             }
             (self._temporary / _MANIFEST).write_text(json.dumps(manifest, indent=2))
             for file in (*files, self._temporary / _MANIFEST, self._temporary):
@@ -131,18 +133,16 @@ class BatchWriter:
             quarantined=quarantined,
             rows_valid=self.rows_valid,
             rows_quarantined=self.rows_quarantined,
-            bytes_written=sum(manifest["files"].values()),
+            bytes_written=sum(sizes.values()),
         )
 
     def abort(self) -> None:
         """Remove what was written of a batch that is not to be."""
         if self._writer is not None:
             writer, self._writer = self._writer, None
-            try:
+            # The file is removed with its folder; what stopped the batch is already being raised.
+            with suppress(OSError, pa.ArrowException):
                 writer.close()
-            except (OSError, pa.ArrowException):
-                # The file is removed with its folder; what stopped the batch is already being raised.
-                pass
         shutil.rmtree(self._temporary, ignore_errors=True)
 
 

@@ -95,9 +95,7 @@ def _highest_cursor(cursor: pl.Series) -> datetime | None:
     return highest if isinstance(highest, datetime) else None
 
 
-def _reasons(
-    table: RawTable, frame: pl.DataFrame, typed: pl.DataFrame, failures: dict[str, pl.Series]
-) -> pl.DataFrame:
+def _reasons(table: RawTable, frame: pl.DataFrame, typed: pl.DataFrame, failures: dict[str, pl.Series]) -> pl.DataFrame:
     """Row numbers and their reasons as JSON arrays, by row number."""
     found = [
         pl.DataFrame({_ROW: failed.arg_true().cast(pl.Int64)}).with_columns(

@@ -10,6 +10,7 @@ import hashlib
 import json
 import logging
 from collections.abc import Mapping
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,8 @@ from sqlglot.errors import SqlglotError
 from sqlglot.lineage import lineage
 
 log = logging.getLogger(__name__)
+
+_SQLGLOT_VERSION = version("sqlglot")
 
 ColumnSources = dict[str, list[tuple[str, str]]]
 """Per column of a model: (unique id of the upstream model or source, its column)."""
@@ -48,7 +51,7 @@ class ColumnLineage:
             return None
         sql, dialect = file.read_text(), self._manifest["metadata"]["adapter_type"]
         parents = {p: self._columns[p] for p in sorted(set(node["depends_on"]["nodes"])) if p in self._columns}
-        key = hashlib.sha256(json.dumps([sqlglot.__version__, dialect, sql, parents]).encode()).hexdigest()[:32]
+        key = hashlib.sha256(json.dumps([_SQLGLOT_VERSION, dialect, sql, parents]).encode()).hexdigest()[:32]
         kept = self._cache / f"{key}.json"
         if kept.exists():
             known: ColumnSources = json.loads(kept.read_text())
@@ -62,10 +65,8 @@ class ColumnLineage:
         return sources
 
 
-def _read_off(
-    sql: str, dialect: str, manifest: Mapping[str, Any], parents: Mapping[str, list[str]]
-) -> ColumnSources:
-    schema: dict[str, dict[str, dict[str, str]]] = {}
+def _read_off(sql: str, dialect: str, manifest: Mapping[str, Any], parents: Mapping[str, list[str]]) -> ColumnSources:
+    schema: dict[str, Any] = {}
     by_table: dict[tuple[str, str], str] = {}
     for unique_id, names in parents.items():
         node = manifest["sources"].get(unique_id) or manifest["nodes"][unique_id]

@@ -14,7 +14,10 @@ RAW = dg.AssetSelection.key_prefixes(["raw"])
 def schedules() -> dg.Definitions:
     """The jobs and the nightly schedule."""
     ingest = dg.define_asset_job(
-        INGEST_JOB, selection=RAW, description="Read what is new from every source.", executor_def=dg.in_process_executor
+        INGEST_JOB,
+        selection=RAW,
+        description="Read what is new from every source.",
+        executor_def=dg.in_process_executor,
     )
     build = dg.define_asset_job(
         BUILD_JOB,

@@ -5,11 +5,12 @@ from __future__ import annotations
 import dagster as dg
 
 from shopsphere_assets.contracts import catalogue_db as contracts
+from shopsphere_assets.contracts.base import Contract
 from shopsphere_assets.defs.raw.factory import raw_source
 from shopsphere_assets.ingestion.raw_table import DatabaseRead, RawTable, SourceSystem
 
 
-def _table(name: str, contract: type[contracts.Contract], key: str) -> RawTable:
+def _table(name: str, contract: type[Contract], key: str) -> RawTable:
     return RawTable("catalogue_db", name, contract, key=(key,), cursor="updated_at", read=DatabaseRead(name))
 
 

@@ -6,6 +6,7 @@ import dagster as dg
 
 from resources.file_source import Csv, FileFormat, FixedWidth, JsonRecords, Xml
 from shopsphere_assets.contracts import crm_files as contracts
+from shopsphere_assets.contracts.base import Contract
 from shopsphere_assets.defs.raw.factory import raw_source
 from shopsphere_assets.ingestion.raw_table import FileRead, RawTable, SourceSystem
 
@@ -32,9 +33,7 @@ SUPPLIERS_LAYOUT = Xml(
 )
 
 
-def _table(
-    name: str, contract: type[contracts.Contract], key: str, cursor: str, pattern: str, form: FileFormat
-) -> RawTable:
+def _table(name: str, contract: type[Contract], key: str, cursor: str, pattern: str, form: FileFormat) -> RawTable:
     return RawTable("crm_files", name, contract, key=(key,), cursor=cursor, read=FileRead(pattern, form))
 
 

@@ -4,7 +4,6 @@ Belongs here: what all raw tables have in common in Dagster. What is particular 
 module; what ingestion does stands in ``shopsphere_assets.ingestion``.
 """
 
-
 import json
 import random
 import resource as process_resource
@@ -87,7 +86,7 @@ def _asset(system: SourceSystem, table: RawTable) -> dg.AssetsDefinition:
         pool=f"source_{system.name}",
         check_specs=checks,
     )
-    def raw(context: dg.AssetExecutionContext, platform: Platform) -> Iterator[dg.MaterializeResult]:
+    def raw(context: dg.AssetExecutionContext, platform: Platform) -> Iterator[dg.MaterializeResult[None]]:
         began = time.perf_counter()
         try:
             destination = platform.destination()
@@ -118,7 +117,7 @@ def _asset(system: SourceSystem, table: RawTable) -> dg.AssetsDefinition:
 
 def _wait(retry_number: int) -> float:
     """Seconds before the next try: doubling, and spread so that not all tables come back at once."""
-    return _FIRST_RETRY_SECONDS * 2**retry_number * random.uniform(0.5, 1.5)
+    return _FIRST_RETRY_SECONDS * 2.0**retry_number * random.uniform(0.5, 1.5)
 
 
 def _description(table: RawTable) -> str:

@@ -1,6 +1,5 @@
 """The dbt models as assets, their tests as checks; one dbt process a run."""
 
-
 import json
 import os
 from collections.abc import Iterator, Mapping
@@ -49,7 +48,7 @@ class Translator(DagsterDbtTranslator):
         area = dbt_resource_props["schema"].removeprefix(BUILD_PREFIX)
         return dg.AssetKey([area, dbt_resource_props["name"]])
 
-    def get_automation_condition(self, dbt_resource_props: Mapping[str, Any]) -> dg.AutomationCondition | None:
+    def get_automation_condition(self, dbt_resource_props: Mapping[str, Any]) -> dg.AutomationCondition[Any] | None:
         """Models follow what they are made of."""
         return AFTER_UPSTREAM
 
@@ -84,9 +83,7 @@ def dbt() -> dg.Definitions:
         name="dbt_models",
         pool=WAREHOUSE_POOL,
     )
-    def dbt_models(
-        context: dg.AssetExecutionContext, dbt: DbtCliResource, platform: Platform
-    ) -> Iterator[Any]:
+    def dbt_models(context: dg.AssetExecutionContext, dbt: DbtCliResource, platform: Platform) -> Iterator[Any]:
         warehouse = platform.warehouse()
         try:
             warehouse.prepare()
@@ -107,9 +104,9 @@ def dbt() -> dg.Definitions:
         results = invocation.target_path / "run_results.json"
         if results.exists():
             record_results(warehouse, results, run_id=context.run_id, finished_at=datetime.now(UTC))
-        error = invocation.get_error()
-        if error:
-            raise dg.Failure(description=str(error), allow_retries=False) from error
+        broken = invocation.get_error()
+        if broken:
+            raise dg.Failure(description=str(broken), allow_retries=False) from broken
 
     resource = DbtCliResource(project_dir=project, dbt_executable=dbt_executable())
     return dg.Definitions(assets=[dbt_models], resources={"dbt": resource})
@@ -150,7 +147,7 @@ def _with_lineage(
     """A model's event with its column lineage; any other event as it is."""
     if not isinstance(event, dg.Output):
         return event
-    sources = lineage.of(event.metadata["unique_id"].value, invocation.target_path / "compiled")
+    sources = lineage.of(str(event.metadata["unique_id"].value), invocation.target_path / "compiled")
     if sources is None:
         return event
 

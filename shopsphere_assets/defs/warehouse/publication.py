@@ -1,6 +1,5 @@
 """The publication: the marts as one consistent, numbered version, once everything in them is sound."""
 
-
 from collections.abc import Iterator
 
 import dagster as dg
@@ -31,7 +30,9 @@ def publication() -> dg.Definitions:
         output_required=False,
         pool=WAREHOUSE_POOL,
     )
-    def marts_publication(context: dg.AssetExecutionContext, platform: Platform) -> Iterator[dg.MaterializeResult]:
+    def marts_publication(
+        context: dg.AssetExecutionContext, platform: Platform
+    ) -> Iterator[dg.MaterializeResult[None]]:
         warehouse = platform.warehouse()
         try:
             broken = broken_nodes(warehouse, result_nodes())

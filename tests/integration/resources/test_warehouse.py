@@ -388,6 +388,30 @@ def test_writers_wait_for_each_other(with_orders: Warehouse, tmp_path: Path) -> 
     assert stored(with_orders)[1][0] == "15"
 
 
+def test_queries_go_on_while_writers_come_and_go(with_orders: Warehouse, tmp_path: Path) -> None:
+    merge(with_orders, tmp_path, [(1, "0", 1)])
+    done, errors = threading.Event(), []
+
+    def ask() -> None:
+        try:
+            while not done.is_set():
+                with_orders.query("SELECT count(*), min(note) FROM raw.shop_db__orders")
+        except BaseException as error:
+            errors.append(error)
+
+    threads = [threading.Thread(target=ask) for _ in range(3)]
+    for thread in threads:
+        thread.start()
+    for number in range(20):
+        with with_orders.transaction() as transaction:
+            transaction.execute("UPDATE raw.shop_db__orders SET note = $1", [str(number)])
+    done.set()
+    for thread in threads:
+        thread.join()
+    assert errors == []
+    assert stored(with_orders)[1][0] == "19"
+
+
 def test_a_writer_that_waits_too_long_is_told_who_writes(with_orders: Warehouse) -> None:
     impatient = open_warehouse(with_orders.url, lock_timeout=0.1)
     caught: list[BaseException] = []
