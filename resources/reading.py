@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 import polars as pl
@@ -27,3 +28,38 @@ class Chunk:
     bytes_read: int
     rejected: pl.DataFrame | None = None
     restart: bool = False
+
+
+def gathered(chunks: Iterable[Chunk], rows: int = 50_000) -> Iterator[Chunk]:
+    """``chunks`` put together to at least ``rows`` rows each, in the same order, the last one perhaps fewer.
+
+    Whatever is done per chunk has a cost of its own, and sources of many small files or pages give small ones.
+    """
+    waiting: list[Chunk] = []
+    count = 0
+    for chunk in chunks:
+        if chunk.restart:
+            waiting, count = [], 0
+            yield chunk
+            continue
+        if waiting and chunk.rows.schema != waiting[0].rows.schema:
+            yield _together(waiting)
+            waiting, count = [], 0
+        waiting.append(chunk)
+        count += chunk.rows.height
+        if count >= rows:
+            yield _together(waiting)
+            waiting, count = [], 0
+    if waiting:
+        yield _together(waiting)
+
+
+def _together(chunks: list[Chunk]) -> Chunk:
+    if len(chunks) == 1:
+        return chunks[0]
+    rejected = [chunk.rejected for chunk in chunks if chunk.rejected is not None]
+    return Chunk(
+        rows=pl.concat([chunk.rows for chunk in chunks]),
+        bytes_read=sum(chunk.bytes_read for chunk in chunks),
+        rejected=pl.concat(rejected) if rejected else None,
+    )

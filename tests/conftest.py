@@ -9,6 +9,7 @@ import os
 import secrets
 from collections.abc import Iterator
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
 
 import hypothesis
@@ -51,9 +52,15 @@ def repository() -> Path:
 
 
 @pytest.fixture(scope="session")
-def postgres_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[EmbeddedPostgres]:
-    """A PostgreSQL server of the tests' own."""
-    with EmbeddedPostgres(tmp_path_factory.mktemp("postgres"), databases=()) as server:
+def postgres_server() -> Iterator[EmbeddedPostgres]:
+    """A PostgreSQL server of the tests' own.
+
+    Outside pytest's folder, which a second session of pytest shuts off from the server's own account.
+    """
+    with (
+        TemporaryDirectory(prefix="shopsphere-postgres-") as folder,
+        EmbeddedPostgres(Path(folder), databases=()) as server,
+    ):
         yield server
 
 
@@ -69,9 +76,9 @@ def postgres_url(postgres_server: EmbeddedPostgres) -> Iterator[str]:
 
 
 @pytest.fixture(scope="session")
-def mariadb_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+def mariadb_server() -> Iterator[str]:
     """The URL of a MariaDB server, without a database name."""
-    with servers.running_mariadb(tmp_path_factory.mktemp("mariadb")) as url:
+    with TemporaryDirectory(prefix="shopsphere-mariadb-") as folder, servers.running_mariadb(Path(folder)) as url:
         yield url
 
 

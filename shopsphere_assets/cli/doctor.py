@@ -12,9 +12,10 @@ import typer
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from shopsphere_assets.diagnosis import Finding
+    from shopsphere_assets.diagnosis import Finding, Status
 
 _WIDTH = 100
+_SUBJECT_WIDTH = 30
 _STYLES = {"ok": "green", "embedded": "cyan", "warning": "yellow", "failed": "bold red"}
 _MARKS = {"ok": "✓", "embedded": "○", "warning": "!", "failed": "✗"}
 
@@ -49,27 +50,27 @@ def doctor(
     raise typer.Exit(1 if counts[Status.FAILED] else 0)
 
 
-def _show(findings: list[Finding], counts: Counter[str], console: Console) -> None:
+def _show(findings: list[Finding], counts: Counter[Status], console: Console) -> None:
     """Print the findings under their headings, and what they come to."""
     from itertools import groupby
 
     from rich.table import Table
     from rich.text import Text
 
-    table = Table(box=None, show_header=False, pad_edge=False, padding=(0, 2, 0, 0))
-    table.add_column(no_wrap=True)
-    table.add_column(overflow="fold", max_width=34)
-    table.add_column(overflow="fold", ratio=1)
+    widest = max(len(finding.subject) for finding in findings)
     for area, members in groupby(findings, key=lambda finding: finding.area):
-        table.add_row("", Text(area, style="bold"), "")
+        console.print(Text(f"\n{area}", style="bold"))
+        table = Table(box=None, show_header=False, pad_edge=False, padding=(0, 2, 0, 0))
+        table.add_column(no_wrap=True, width=10)
+        table.add_column(overflow="fold", width=min(widest, _SUBJECT_WIDTH))
+        table.add_column(overflow="fold")
         for finding in members:
-            style = _STYLES[finding.status]
             words = Text(finding.what)
             if finding.remedy:
                 words.append(f"\n→ {finding.remedy}", style="italic")
-            table.add_row(Text(f"{_MARKS[finding.status]} {finding.status}", style=style), finding.subject, words)
-        table.add_section()
-    console.print(table)
+            mark = Text(f"{_MARKS[finding.status]} {finding.status}", style=_STYLES[finding.status])
+            table.add_row(mark, Text(finding.subject), words)
+        console.print(table)
     summary = ", ".join(f"{count} {status}" for status, count in sorted(counts.items()) if count)
     style = _STYLES["failed" if counts["failed"] else "warning" if counts["warning"] else "ok"]
     console.print(Text(f"\n{summary}", style=style))

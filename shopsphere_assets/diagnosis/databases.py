@@ -15,6 +15,7 @@ import polars as pl
 from resources.errors import PlatformError
 from resources.settings import Settings
 from resources.sql_source import ColumnDescription, SqlSource
+from shopsphere_assets.diagnosis.finding import SOURCES as AREA
 from shopsphere_assets.diagnosis.finding import Finding, Status, counted, failed, listed, suggestion
 from shopsphere_assets.diagnosis.samples import ROWS, judge, take_sample, type_name
 from shopsphere_assets.ingestion.extract import cursor_expression, select
@@ -42,16 +43,16 @@ def check_database(
         database.ask("SELECT 1")
         catalogue = Catalogue.of(database)
     except PlatformError as error:
-        yield failed(system.title, system.name, error)
+        yield failed(AREA, system.name, error)
         return
-    yield Finding(system.title, system.name, Status.OK, f"{database.name} answers and accepts the login")
+    yield Finding(AREA, system.name, Status.OK, f"{system.title}: {database.name} answers and accepts the login")
     for table in tables:
         assert isinstance(table.read, DatabaseRead)
-        check = _TableCheck(system.title, table, table.read, database, catalogue, settings.quarantine_limit)
+        check = _TableCheck(table, table.read, database, catalogue, settings.quarantine_limit)
         try:
             yield from check.findings()
         except PlatformError as error:
-            yield failed(system.title, table.label, error)
+            yield failed(AREA, table.label, error)
 
 
 @dataclass(frozen=True)
@@ -90,7 +91,6 @@ class Catalogue:
 class _TableCheck:
     """The checks of one table."""
 
-    area: str
     table: RawTable
     read: DatabaseRead
     database: SqlSource
@@ -115,7 +115,7 @@ class _TableCheck:
         try:
             sample = take_sample(self.table, self.database.read(sampled, self.table.key))
         except PlatformError as error:
-            yield failed(self.area, self.table.label, error)
+            yield failed(AREA, self.table.label, error)
             return
         absent = [name for name in self.table.column_types if name not in {c.name for c in described}]
         what = f"{self._place}: {counted(len(described), 'column')} fit"
@@ -124,10 +124,10 @@ class _TableCheck:
         what += f"; {counted(sample.rows, 'row')} sampled" if sample.rows else "; it has no rows"
         if sample.rows and not sample.quarantined:
             what += ", all good"
-        yield Finding(self.area, self.table.label, Status.OK, what)
+        yield Finding(AREA, self.table.label, Status.OK, what)
         if not sample.rows:
             yield from self._unfit_types(described)
-        yield from judge(self.area, self.table, sample, self.limit)
+        yield from judge(self.table, sample, self.limit)
         yield from self._unindexed_cursor(live)
 
     @property
@@ -142,14 +142,14 @@ class _TableCheck:
         """Why the table or query cannot be read."""
         if self.read.query:
             return Finding(
-                self.area, self.table.label, Status.FAILED, f"its query: {error.what}", "correct it in the sources file"
+                AREA, self.table.label, Status.FAILED, f"its query: {error.what}", "correct it in the sources file"
             )
         relation = self.read.relation
         if self.catalogue.holds(relation) or not _is_missing(error):
             remedy = f"let an administrator grant this user SELECT on {relation}"
-            return Finding(self.area, self.table.label, Status.FAILED, f"table {relation}: {error.what}", remedy)
+            return Finding(AREA, self.table.label, Status.FAILED, f"table {relation}: {error.what}", remedy)
         remedy = f"{suggestion(relation, self.catalogue.names)} Name it in a sources file (SHOPSPHERE_SOURCES_FILE)"
-        return Finding(self.area, self.table.label, Status.FAILED, f"the database has no table {relation}", remedy)
+        return Finding(AREA, self.table.label, Status.FAILED, f"the database has no table {relation}", remedy)
 
     def _wrong_columns(self, live: list[ColumnDescription]) -> Iterator[Finding]:
         """Columns that cannot be read: those nobody gives, and expressions that the database does not accept."""
@@ -163,18 +163,18 @@ class _TableCheck:
                 if column in needed and column.lower() not in present:
                     what = f"{self._place} has no column {column}, which is required"
                     remedy = f"map {column} in the sources file; {suggestion(column, names)}"
-                    yield Finding(self.area, subject, Status.FAILED, what, remedy)
+                    yield Finding(AREA, subject, Status.FAILED, what, remedy)
                 continue
             try:
                 given = self.database.describe(f"SELECT {expression} AS tried FROM {self._relation}")
             except PlatformError as error:
                 self.database.ask("SELECT 1")
                 what = f"the expression {expression} does not work: {error.what}"
-                yield Finding(self.area, subject, Status.FAILED, what, self._corrected(expression, names))
+                yield Finding(AREA, subject, Status.FAILED, what, self._corrected(expression, names))
                 continue
             if len(given) != 1:
                 what = f"the expression {expression} gives {len(given)} columns instead of one"
-                yield Finding(self.area, subject, Status.FAILED, what, "give one expression")
+                yield Finding(AREA, subject, Status.FAILED, what, "give one expression")
 
     def _corrected(self, expression: str, names: list[str]) -> str:
         """What to write instead: for words that are close to a live column, that column."""
@@ -195,7 +195,7 @@ class _TableCheck:
             wants_number = isinstance(target, pl.Decimal) or target in (pl.Int64, pl.Boolean)
             if (wants_time and name in _NUMBER_TYPES) or (wants_number and name in _DATE_TYPES):
                 yield Finding(
-                    self.area,
+                    AREA,
                     f"{self.table.label}.{column.name}",
                     Status.FAILED,
                     f"it is of type {name}, which cannot become {type_name(target)}",
@@ -212,7 +212,7 @@ class _TableCheck:
         if rows < _MANY_ROWS or _has_index(self.database, self.read.relation, by_fold[cursor.lower()]):
             return
         yield Finding(
-            self.area,
+            AREA,
             f"{self.table.label}.{self.table.cursor}",
             Status.WARNING,
             f"{cursor} has no index: each look for new rows reads all of about {rows:,}",

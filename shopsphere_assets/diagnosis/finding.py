@@ -12,6 +12,9 @@ from enum import StrEnum
 
 from resources.errors import PlatformError
 
+SOURCES = "Sources"
+"""The area of all findings about source systems and their tables."""
+
 _LISTED_NAMES = 12
 # The sources' errors send people to the doctor, who is the one speaking here.
 _SEE_THE_DOCTOR = "; `shopsphere doctor` tests each of them"

@@ -13,12 +13,14 @@ from dataclasses import dataclass, field
 import polars as pl
 
 from resources.reading import Chunk
+from shopsphere_assets.diagnosis.finding import SOURCES as AREA
 from shopsphere_assets.diagnosis.finding import Finding, Status
 from shopsphere_assets.ingestion.raw_table import RawTable
 from shopsphere_assets.ingestion.validate import divide
 
 ROWS = 1_000
 _LONGEST_EXAMPLE = 40
+_REMEDY = "such rows go to the quarantine: correct them at the source, or map the column to an expression that does"
 
 
 @dataclass
@@ -70,7 +72,7 @@ def _note(sample: Sample, reason: dict[str, str | None]) -> None:
         sample.examples.setdefault(rule, value)
 
 
-def judge(area: str, table: RawTable, sample: Sample, limit: float) -> Iterator[Finding]:
+def judge(table: RawTable, sample: Sample, limit: float) -> Iterator[Finding]:
     """What is to be said of ``sample``; ``limit``: share of rows in quarantine above which readers wait."""
     of = f"of {sample.rows:,} sampled"
     for rule, count in sorted(sample.broken.items()):
@@ -86,19 +88,15 @@ def judge(area: str, table: RawTable, sample: Sample, limit: float) -> Iterator[
         else:
             what = f"{count:,} {of} values break the rule {kind}"
         subject = table.label if column is None else f"{table.label}.{column}"
-        yield Finding(area, subject, status, what + _example(table, column, sample.examples.get(rule)), _remedy(table))
+        yield Finding(AREA, subject, status, what + _example(table, column, sample.examples.get(rule)), _REMEDY)
     if sample.repeated_keys:
         yield Finding(
-            area,
+            AREA,
             f"{table.label}.{table.key[0]}",
             Status.WARNING,
             f"{sample.repeated_keys:,} {of} rows repeat the key of another; of rows with one key the last one stays",
             f"map {', '.join(table.key)} to what tells the rows apart, unless these are versions of one row",
         )
-
-
-def _remedy(table: RawTable) -> str:
-    return "such rows go to the quarantine: correct them at the source, or map the column to an expression that does"
 
 
 def _example(table: RawTable, column: str | None, value: str | None) -> str:
@@ -115,5 +113,5 @@ def type_name(dtype: pl.DataType) -> str:
         return "an amount with two decimals"
     if isinstance(dtype, pl.Datetime):
         return "a moment"
-    words = {pl.Int64: "a whole number", pl.Date: "a date", pl.Boolean: "true or false", pl.String: "text"}
-    return words[type(dtype)]
+    words = {"Int64": "a whole number", "Date": "a date", "Boolean": "true or false", "String": "text"}
+    return words[str(dtype)]

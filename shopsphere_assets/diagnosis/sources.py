@@ -15,6 +15,7 @@ from resources.http_source import HttpSource, HubSpotSearch, SinglePage
 from resources.settings import Settings
 from resources.sql_source import SqlSource
 from shopsphere_assets.diagnosis.databases import check_database
+from shopsphere_assets.diagnosis.finding import SOURCES as AREA
 from shopsphere_assets.diagnosis.finding import Finding, Status, counted, failed
 from shopsphere_assets.diagnosis.samples import judge, take_sample
 from shopsphere_assets.ingestion.connections import open_source
@@ -28,8 +29,8 @@ def check_source(system: SourceSystem, tables: Sequence[RawTable], settings: Set
     """Findings about ``system``, of which ``tables`` exist here."""
     url = settings.source_url(system.name)
     if url is None:
-        what = f"simulated: {counted(len(tables), 'table')}"
-        yield Finding(system.title, system.name, Status.EMBEDDED, what)
+        what = f"{system.title}: simulated, {counted(len(tables), 'table')}"
+        yield Finding(AREA, system.name, Status.EMBEDDED, what)
         return
     try:
         source = open_source(system, settings)
@@ -43,21 +44,19 @@ def check_source(system: SourceSystem, tables: Sequence[RawTable], settings: Set
                 longest_wait_seconds=2.0,
             )
     except PlatformError as error:
-        yield failed(system.title, system.name, error)
+        yield failed(AREA, system.name, error)
         return
     match source:
         case SqlSource():
             yield from check_database(system, tables, source, settings)
         case HttpSource():
             with source:
-                yield from check_api(system, tables, source, settings)
+                yield from check_api(tables, source, settings)
         case FileSource():
-            yield from check_folder_source(system, tables, source)
+            yield from check_folder_source(system.name, tables, source)
 
 
-def check_api(
-    system: SourceSystem, tables: Sequence[RawTable], api: HttpSource, settings: Settings
-) -> Iterator[Finding]:
+def check_api(tables: Sequence[RawTable], api: HttpSource, settings: Settings) -> Iterator[Finding]:
     """Each endpoint answers with a list of records that fit the contract; asked once for a few records."""
     for number, table in enumerate(tables):
         assert isinstance(table.read, HttpRead)
@@ -72,20 +71,19 @@ def check_api(
                 page = replace(endpoint, paging=SinglePage(), page_size=_HTTP_SAMPLE)
                 sample = take_sample(table, api.read(page), _HTTP_SAMPLE)
                 rows += sample.rows
-                found += judge(system.title, table, sample, settings.quarantine_limit)
+                found += judge(table, sample, settings.quarantine_limit)
         except PlatformError as error:
-            yield failed(system.title, table.label, error)
-            if number == 0 and len(tables) > 1 and "the API answered" not in error.what:
-                left = ", ".join(t.name for t in tables[1:])
-                yield Finding(system.title, system.name, Status.WARNING, f"not looked at: {left}", "mend the first")
+            yield failed(AREA, table.label, error)
+            if number == 0 and "the API answered" not in error.what:
+                # It does not answer at all; asking for the other tables would only take time.
                 return
             continue
         answer = f"answers; {counted(rows, 'record')} sampled" if rows else "answers"
-        yield Finding(system.title, table.label, Status.OK, answer)
+        yield Finding(AREA, table.label, Status.OK, answer)
         yield from found
 
 
-def check_folder_source(system: SourceSystem, tables: Sequence[RawTable], folder: FileSource) -> Iterator[Finding]:
+def check_folder_source(name: str, tables: Sequence[RawTable], folder: FileSource) -> Iterator[Finding]:
     """The folder can be listed, and for each table there are files that can be read."""
     for table in tables:
         assert isinstance(table.read, FileRead)
@@ -93,13 +91,13 @@ def check_folder_source(system: SourceSystem, tables: Sequence[RawTable], folder
         try:
             folder.fingerprint(pattern)
         except PlatformError as error:
-            yield failed(system.title, system.name, error)
+            yield failed(AREA, name, error)
             return
         files = [path for path in folder.root.glob(pattern) if path.is_file()]
         closed = [path for path in files if not os.access(path, os.R_OK)]
         if closed:
             yield Finding(
-                system.title,
+                AREA,
                 table.label,
                 Status.FAILED,
                 f"{counted(len(closed), 'file')} may not be read, e.g. {closed[0]}",
@@ -107,10 +105,10 @@ def check_folder_source(system: SourceSystem, tables: Sequence[RawTable], folder
             )
         elif files:
             what = f"{counted(len(files), 'file')} as {pattern} in {folder.root}"
-            yield Finding(system.title, table.label, Status.OK, what)
+            yield Finding(AREA, table.label, Status.OK, what)
         else:
             yield Finding(
-                system.title,
+                AREA,
                 table.label,
                 Status.WARNING,
                 f"no file {pattern} in {folder.root} yet",

@@ -7,13 +7,13 @@ import shutil
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
-from urllib.parse import urlsplit
 
 from resources.embedded import EmbeddedPostgres
 from resources.errors import PlatformError, TransientError, safe_url
 from resources.settings import Settings
 from resources.sql_source import SqlSource
 from resources.warehouse import Warehouse, open_warehouse
+from resources.warehouse.duckdb_engine import DuckDBWarehouse
 from shopsphere_assets.diagnosis.finding import Finding, Status, failed
 from shopsphere_assets.transformation.project import PROJECT_DIR, prepare_manifest, target_folder
 
@@ -81,11 +81,9 @@ def check_warehouse(settings: Settings) -> Iterator[Finding]:
     except PlatformError as error:
         yield failed(AREA, subject, error)
         return
-    if warehouse.dialect == "duckdb":
-        path = Path(urlsplit(settings.warehouse).path)
-        if not path.exists():
-            yield from check_folder(subject, path.parent, good, "SHOPSPHERE_WAREHOUSE_URL")
-            return
+    if isinstance(warehouse, DuckDBWarehouse) and not warehouse.path.exists():
+        yield from check_folder(subject, warehouse.path.parent, good, "SHOPSPHERE_WAREHOUSE_URL")
+        return
     try:
         tables = _count_tables(warehouse)
     except TransientError as error:
@@ -103,7 +101,7 @@ def check_warehouse(settings: Settings) -> Iterator[Finding]:
     except PlatformError as error:
         yield failed(AREA, subject, error)
         return
-    where = safe_url(settings.warehouse).removeprefix("duckdb://")
+    where = warehouse.path if isinstance(warehouse, DuckDBWarehouse) else safe_url(settings.warehouse)
     yield Finding(AREA, subject, good, f"{where}: {tables} tables; schemas and tables can be created")
 
 

@@ -13,6 +13,7 @@ from datetime import timedelta
 from pathlib import Path
 from uuid import uuid4
 
+from resources.reading import gathered
 from resources.warehouse import Warehouse
 from shopsphere_assets.ingestion.extract import Extraction, Source
 from shopsphere_assets.ingestion.lake import BatchWriter, remove_unfinished
@@ -51,7 +52,7 @@ def ingest(
     watermark = state.watermark
     bytes_read = 0
     try:
-        for chunk in extraction.chunks():
+        for chunk in gathered(extraction.chunks()):
             if chunk.restart:
                 writer.restart()
                 watermark, bytes_read = state.watermark, 0

@@ -15,11 +15,13 @@ _TRUE = ("true", "t", "1", "yes", "y")
 _FALSE = ("false", "f", "0", "no", "n")
 _EXACT_CENTS = r"^[+-]?[0-9]{1,16}(\.[0-9]{1,2}0*)?$"
 _INTEGER = r"^[+-]?[0-9]{1,19}$"
-_DAY = r"^[0-9]{4}-[0-9]{2}-[0-9]{2}"
-_OFFSET = r"(Z|[+-][0-9]{2}(:?[0-9]{2})?)?"
+_DAY = "[0-9]{4}-[0-9]{2}-[0-9]{2}"
 # A second 60 (a leap second) and a seventh decimal place have no place in a count of microseconds.
-_MOMENT = rf"{_DAY}(T[0-9]{{2}}:[0-9]{{2}}:[0-5][0-9](\.[0-9]{{1,6}}0*)?{_OFFSET})?$"
-_MIDNIGHT = rf"{_DAY}([T ]00:00(:00(\.0+)?)?(Z|\+00(:?00)?)?)?$"
+_CLOCK = r"[0-9]{2}:[0-9]{2}:[0-5][0-9](\.[0-9]{1,6}0*)?"
+_OFFSET = "(Z|[+-][0-9]{2}(:?[0-9]{2})?)"
+_ZONED = f"^{_DAY}T{_CLOCK}{_OFFSET}$"
+_OTHER_MOMENT = f"^{_DAY}([T ]{_CLOCK}{_OFFSET}?)?$"
+_MIDNIGHT = rf"^{_DAY}([T ]00:00(:00(\.0+)?)?(Z|\+00(:?00)?)?)?$"
 
 # Beyond these years neither Python nor most other readers of the warehouse can hold a date.
 _FIRST_DAY, _LAST_DAY = date(1, 1, 1), date(9999, 12, 31)
@@ -44,8 +46,8 @@ def coerce(frame: pl.DataFrame, types: dict[str, pl.DataType]) -> tuple[pl.DataF
             continue
         given = frame.get_column(name)
         readable = _decoded(given) if given.dtype == pl.Binary else given
-        turned = pl.select(_turn(pl.lit(readable), readable.dtype, target)).to_series().alias(name)
-        columns.append(turned)
+        turned = _turn(readable, target)
+        columns.append(turned.alias(name))
         if turned.null_count() != given.null_count():
             failures[name] = turned.is_null() & given.is_not_null()
     return pl.DataFrame(columns), failures
@@ -85,89 +87,113 @@ def _decode(cell: bytes | None) -> str | None:
         return None
 
 
-def _turn(value: pl.Expr, given: pl.DataType, target: pl.DataType) -> pl.Expr:
-    """Expression that turns ``value``, of type ``given``, into ``target``, null where that is not possible."""
+def _turn(cells: pl.Series, target: pl.DataType) -> pl.Series:
+    """``cells`` in ``target``, null where that is not possible.
+
+    Works on series and not on one large expression, which would compute shared parts again and again.
+    """
+    given = cells.dtype
     if given == pl.Null:
-        return value.cast(target)
+        return cells.cast(target)
     if not _has_text(given):
-        return pl.repeat(None, value.len(), dtype=target)
+        return pl.Series([None], dtype=target).new_from_index(0, cells.len())
     if isinstance(target, pl.Decimal):
-        return _to_decimal(value, given, target)
+        return _to_decimal(cells, target)
     if isinstance(target, pl.Datetime):
-        moment = _to_moment(value, given, target)
-        return pl.when(moment.is_between(_FIRST_MOMENT, _LAST_MOMENT)).then(moment)
+        moments = _to_moment(cells).cast(target)
+        return _only(moments, moments.is_between(_FIRST_MOMENT, _LAST_MOMENT))
     if target == pl.Date:
-        day = _to_date(value, given)
-        return pl.when(day.is_between(_FIRST_DAY, _LAST_DAY)).then(day)
+        days = _to_date(cells)
+        return _only(days, days.is_between(_FIRST_DAY, _LAST_DAY))
     if target == pl.Boolean:
-        text = _trimmed(value, given).str.to_lowercase()
-        return pl.when(text.is_in(_TRUE)).then(True).when(text.is_in(_FALSE)).then(False)
+        return _to_boolean(cells)
     if target == pl.Int64:
-        return _to_integer(value, given)
-    return value.cast(pl.String)
+        return _to_integer(cells)
+    return cells.cast(pl.String)
 
 
-def _trimmed(value: pl.Expr, given: pl.DataType) -> pl.Expr:
-    return value.str.strip_chars() if given == pl.String else value.cast(pl.String)
+def _only(cells: pl.Series, kept: pl.Series) -> pl.Series:
+    """``cells`` where ``kept``, null elsewhere."""
+    return pl.select(pl.when(kept).then(cells)).to_series()
 
 
-def _to_integer(value: pl.Expr, given: pl.DataType) -> pl.Expr:
+def _trimmed(cells: pl.Series) -> pl.Series:
+    return cells.str.strip_chars() if cells.dtype == pl.String else cells.cast(pl.String)
+
+
+def _to_boolean(cells: pl.Series) -> pl.Series:
+    if cells.dtype == pl.Boolean:
+        return cells
+    text = _trimmed(cells).str.to_lowercase()
+    return _only(text.is_in(_TRUE), text.is_in((*_TRUE, *_FALSE)))
+
+
+def _to_integer(cells: pl.Series) -> pl.Series:
+    given = cells.dtype
     if given.is_integer() or given == pl.Boolean:
-        return value.cast(pl.Int64, strict=False)
+        return cells.cast(pl.Int64, strict=False)
     if given.is_float() or isinstance(given, pl.Decimal):
-        whole = value.cast(pl.Int64, strict=False)
-        return pl.when(whole.cast(given, strict=False) == value).then(whole)
-    text = _trimmed(value, given)
-    return pl.when(text.str.contains(_INTEGER)).then(text).cast(pl.Int64, strict=False)
+        whole = cells.cast(pl.Int64, strict=False)
+        return _only(whole, whole.cast(given, strict=False) == cells)
+    text = _trimmed(cells)
+    return _only(text, text.str.contains(_INTEGER)).cast(pl.Int64, strict=False)
 
 
-def _to_decimal(value: pl.Expr, given: pl.DataType, target: pl.Decimal) -> pl.Expr:
+def _to_decimal(cells: pl.Series, target: pl.Decimal) -> pl.Series:
+    given = cells.dtype
     if given.is_integer():
-        return value.cast(target, strict=False)
+        return cells.cast(target, strict=False)
     if isinstance(given, pl.Decimal):
-        turned = value.cast(target, strict=False)
-        if given.scale <= target.scale:
-            return turned
-        return pl.when(turned.cast(given, strict=False) == value).then(turned)
+        turned = cells.cast(target, strict=False)
+        return turned if given.scale <= target.scale else _only(turned, turned.cast(given, strict=False) == cells)
     if given == pl.Float64:
         # A double cannot hold most cents; it is taken for the nearest cent if it is meant to be one.
-        cents = (value * 100).round()
-        tolerance = pl.max_horizontal(1e-6, value.abs() * 1e-13)
-        exact = cents.cast(pl.Int64, strict=False).cast(pl.Decimal(20, 0), strict=False)
-        hundred = pl.lit(100, dtype=pl.Decimal(5, 0))
-        is_cent = ((value * 100 - cents).abs() < tolerance) & (value.abs() < _LARGEST_EXACT_DOUBLE)
-        return pl.when(is_cent).then((exact.cast(pl.Decimal(38, 2)) / hundred).cast(target, strict=False))
+        cents = (cells * 100).round()
+        tolerance = pl.select(pl.max_horizontal(1e-6, cells.abs() * 1e-13)).to_series()
+        is_cent = ((cells * 100 - cents).abs() < tolerance) & (cells.abs() < _LARGEST_EXACT_DOUBLE)
+        whole = _only(cents, is_cent).cast(pl.Int64)
+        return pl.select(whole.cast(pl.Decimal(38, 2)) / pl.lit(100, dtype=pl.Decimal(5, 0))).to_series().cast(target)
     # Of a single-precision number too: its shortest text is what was meant.
-    text = _trimmed(value, given)
-    return pl.when(text.str.contains(_EXACT_CENTS)).then(text).cast(target, strict=False)
+    text = _trimmed(cells)
+    return _only(text, text.str.contains(_EXACT_CENTS)).cast(target, strict=False)
 
 
-def _to_moment(value: pl.Expr, given: pl.DataType, target: pl.Datetime) -> pl.Expr:
+def _to_moment(cells: pl.Series) -> pl.Series:
+    given = cells.dtype
     if isinstance(given, pl.Datetime):
         # Databases without time zones are read with their session in UTC.
-        zoned = value.dt.replace_time_zone("UTC") if given.time_zone is None else value.dt.convert_time_zone("UTC")
-        moment = zoned.dt.cast_time_unit("us")
-        return moment if given.time_unit != "ns" else pl.when(moment.dt.cast_time_unit("ns") == zoned).then(moment)
+        zoned = cells.dt.replace_time_zone("UTC") if given.time_zone is None else cells.dt.convert_time_zone("UTC")
+        moments = zoned.dt.cast_time_unit("us")
+        return _only(moments, moments.dt.cast_time_unit("ns") == zoned) if given.time_unit == "ns" else moments
     if given == pl.Date:
-        return value.cast(pl.Datetime("us")).dt.replace_time_zone("UTC")
-    text = _trimmed(value, given).str.to_uppercase().str.replace(" ", "T", literal=True)
-    plain = pl.when(text.str.contains(_MOMENT)).then(text)
-    complete = pl.when(plain.str.len_chars() == 10).then(plain + pl.lit("T00:00:00Z")).otherwise(plain)
-    zoned = (
-        pl.when(complete.str.contains(r"[+-][0-9]{2}:?[0-9]{2}$"))
-        .then(complete)
-        .when(complete.str.contains(r":[0-9.]+[+-][0-9]{2}$"))
-        .then(complete + pl.lit(":00"))
-        .otherwise(complete.str.strip_chars_end("Z") + pl.lit("+00:00"))
-    )
-    return zoned.str.to_datetime("%Y-%m-%dT%H:%M:%S%.f%#z", time_unit="us", strict=False).cast(target)
+        return cells.cast(pl.Datetime("us")).dt.replace_time_zone("UTC")
+    text = cells.cast(pl.String)
+    moments = _parsed(text)
+    others = (moments.is_null() & text.is_not_null()).arg_true()
+    if others.is_empty():
+        return moments
+    return moments.scatter(others, _parsed(_completed(text.gather(others))))
 
 
-def _to_date(value: pl.Expr, given: pl.DataType) -> pl.Expr:
+def _completed(text: pl.Series) -> pl.Series:
+    """Moments written with a blank, without a zone (which is UTC) or without a time of day, in full."""
+    plain = text.str.strip_chars().str.to_uppercase()
+    plain = _only(plain, plain.str.contains(_OTHER_MOMENT)).str.replace(" ", "T", literal=True)
+    timed = pl.select(pl.when(plain.str.len_chars() == 10).then(plain + "T00:00:00").otherwise(plain)).to_series()
+    is_zoned = timed.str.contains(f":[0-9.]+{_OFFSET}$")
+    return pl.select(pl.when(is_zoned).then(timed).otherwise(timed + "Z")).to_series()
+
+
+def _parsed(text: pl.Series) -> pl.Series:
+    plain = _only(text, text.str.contains(_ZONED))
+    return plain.str.to_datetime("%Y-%m-%dT%H:%M:%S%.f%#z", time_unit="us", time_zone="UTC", strict=False)
+
+
+def _to_date(cells: pl.Series) -> pl.Series:
+    given = cells.dtype
     if given == pl.Date:
-        return value
+        return cells
     if isinstance(given, pl.Datetime):
-        return pl.when(value.dt.time() == time.min).then(value.dt.date())
-    text = _trimmed(value, given)
-    day = text.str.slice(0, 10).str.to_date("%Y-%m-%d", strict=False)
-    return pl.when(text.str.contains(_MIDNIGHT)).then(day)
+        return _only(cells.dt.date(), cells.dt.time() == time.min)
+    text = _trimmed(cells)
+    return _only(text, text.str.contains(_MIDNIGHT)).str.slice(0, 10).str.to_date("%Y-%m-%d", strict=False)

@@ -7,16 +7,17 @@ shares, freshness) are asset checks and not found here.
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime
 
-import pandera.errors
 import polars as pl
+from pandera.api.checks import Check
 
 from resources.errors import PermanentError
 from resources.reading import POSITION, Chunk
 from shopsphere_assets.contracts.base import EARLIEST_MOMENT, LATEST_MOMENT
-from shopsphere_assets.ingestion.coerce import coerce
+from shopsphere_assets.ingestion.coerce import as_text, coerce
 from shopsphere_assets.ingestion.raw_table import RawTable
 
 QUARANTINE_SCHEMA = {
@@ -29,7 +30,6 @@ QUARANTINE_SCHEMA = {
 
 # Pandera's names of checks, and what the platform calls the rules.
 _RULES = {
-    "not_nullable": "required",
     "isin": "allowed_values",
     "greater_than_or_equal_to": "minimum",
     "greater_than": "minimum",
@@ -41,6 +41,7 @@ _RULES = {
 }
 
 _ROW = "_row"
+_NUL = "\x00"
 _LONGEST_REASON_VALUE = 200
 
 
@@ -82,7 +83,7 @@ def divide(table: RawTable, chunk: Chunk) -> Divided:
         bad = reasons.get_column(_ROW)
         good = pl.Series([True]).new_from_index(0, frame.height).scatter(bad, False)
         valid = typed.with_columns(positions).filter(good)
-        quarantined = _quarantine(table, frame[bad], reasons)
+        quarantined = _quarantine(table, frame[bad], typed[bad], reasons)
     if chunk.rejected is not None and chunk.rejected.height:
         quarantined = pl.concat([quarantined, _quarantine_lines(table, chunk.rejected)])
     return Divided(valid, quarantined, _highest_cursor(typed.get_column(table.cursor)))
@@ -95,46 +96,28 @@ def _highest_cursor(cursor: pl.Series) -> datetime | None:
     return highest if isinstance(highest, datetime) else None
 
 
-def _reasons(table: RawTable, frame: pl.DataFrame, typed: pl.DataFrame, failures: dict[str, pl.Series]) -> pl.DataFrame:
+def _reasons(
+    table: RawTable, frame: pl.DataFrame, typed: pl.DataFrame, failures: dict[str, pl.Series]
+) -> pl.DataFrame:
     """Row numbers and their reasons as JSON arrays, by row number."""
-    found = [
-        pl.DataFrame({_ROW: failed.arg_true().cast(pl.Int64)}).with_columns(
-            rule=pl.lit(f"{name}.type"),
-            column=pl.lit(name),
-            value=frame.get_column(name).filter(failed).cast(pl.String, strict=False),
-        )
-        for name, failed in failures.items()
-    ]
-    try:
-        table.contract.validate(typed, lazy=True)
-    except pandera.errors.SchemaErrors as errors:
-        broken = errors.failure_cases
-        if broken.get_column("index").null_count():
-            # Row rules give a row number; anything without is a defect of the contract, not of the data.
-            raise
-        rule = pl.col("check").str.extract(r"^(\w+)").replace(_RULES)
-        is_column = pl.col("schema_context") == "Column"
-        named = broken.select(
-            pl.col("index").cast(pl.Int64).alias(_ROW),
-            pl.when(is_column).then(pl.format("{}.{}", "column", rule)).otherwise(rule).alias("rule"),
-            pl.when(is_column).then(pl.col("column")).alias("column"),
-            pl.when(is_column).then(pl.col("failure_case").cast(pl.String)).alias("value"),
-        ).unique(maintain_order=True)
-        # A cell that could not be turned is null now, but was not missing.
-        unread = [(row, f"{name}.required") for name, f in failures.items() for row in f.arg_true()]
-        if unread:
-            named = named.join(
-                pl.DataFrame(unread, schema={_ROW: pl.Int64, "rule": pl.String}, orient="row"),
-                on=[_ROW, "rule"],
-                how="anti",
-                maintain_order="left",
+    found = []
+    for rule, column, broken in _broken_rules(table, typed, failures):
+        rows = broken.arg_true()
+        if rows.is_empty():
+            continue
+        found.append(
+            pl.DataFrame({_ROW: rows.cast(pl.Int64)}).with_columns(
+                rule=pl.lit(rule),
+                column=pl.lit(column, dtype=pl.String),
+                value=as_text(frame.get_column(column).gather(rows)) if column else pl.lit(None, dtype=pl.String),
             )
-        found.append(named)
+        )
     if not found:
         return pl.DataFrame(schema={_ROW: pl.Int64, "reasons": pl.String})
     reason = pl.struct("rule", "column", pl.col("value").str.slice(0, _LONGEST_REASON_VALUE))
     return (
         pl.concat(found)
+        .unique([_ROW, "rule"], keep="first", maintain_order=True)
         .select(_ROW, reason.struct.json_encode().alias("reason"))
         .group_by(_ROW)
         .agg(pl.format("[{}]", pl.col("reason").sort().str.join(",")).alias("reasons"))
@@ -142,20 +125,64 @@ def _reasons(table: RawTable, frame: pl.DataFrame, typed: pl.DataFrame, failures
     )
 
 
-def _quarantine(table: RawTable, rows: pl.DataFrame, reasons: pl.DataFrame) -> pl.DataFrame:
-    """The quarantine's entries of ``rows``, which stand in the order of ``reasons``."""
-    texts = rows.drop(POSITION).select(pl.all().cast(pl.String, strict=False))
+def _broken_rules(
+    table: RawTable, typed: pl.DataFrame, failures: dict[str, pl.Series]
+) -> Iterator[tuple[str, str | None, pl.Series]]:
+    """Every rule that a row breaks: its id, its column (None for a rule over several) and which rows break it.
+
+    The checks are asked one by one. ``validate`` would describe every failure as a Python object: 30 times
+    slower on a batch that is bad throughout, and no help with dates that Python cannot hold.
+    """
+    schema = table.contract.to_schema()
+    for name, column in schema.columns.items():
+        cells = typed.get_column(name)
+        failed = failures.get(name)
+        if failed is not None:
+            yield f"{name}.type", name, failed
+        if not column.nullable and cells.null_count():
+            # A cell that could not be turned is null now, but was not missing.
+            yield f"{name}.required", name, cells.is_null() if failed is None else cells.is_null() & ~failed
+        if cells.dtype == pl.String:
+            # PostgreSQL cannot store it, whatever the contract says of the column.
+            yield f"{name}.clean_text", name, cells.str.contains(_NUL, literal=True).fill_null(False)
+        for check in column.checks:
+            yield f"{name}.{_RULES.get(check.name, check.name)}", name, _broken(check, typed, name)
+    for check in schema.checks:
+        yield str(check.name), None, _broken(check, typed, None)
+
+
+def _broken(check: Check, typed: pl.DataFrame, column: str | None) -> pl.Series:
+    return ~check(typed.lazy(), column).check_output.collect().to_series()
+
+
+def _quarantine(
+    table: RawTable, rows: pl.DataFrame, typed: pl.DataFrame, reasons: pl.DataFrame
+) -> pl.DataFrame:
+    """The quarantine's entries of ``rows``, as read and as far as they were ``typed``, in the order of ``reasons``."""
+    texts = pl.DataFrame([as_text(cells) for cells in rows.drop(POSITION).get_columns()])
+    # What was turned has one text whichever way the source gave it, so that a row read again is known again.
+    known = pl.DataFrame(
+        [
+            as_text(cells).zip_with(cells.is_not_null(), texts.get_column(cells.name))
+            for cells in typed.get_columns()
+            if cells.name in texts.columns
+        ]
+    )
     entries = pl.DataFrame(
         {
-            "row_key": texts.select(
+            "row_key": known.select(
                 pl.concat_str([pl.col(k).fill_null("") for k in table.key], separator="|")
             ).to_series(),
-            "payload": texts.select(pl.struct(pl.all()).struct.json_encode()).to_series(),
+            "payload": _json(texts),
             "reasons": reasons.get_column("reasons"),
             "position": rows.get_column(POSITION),
         }
     )
-    return _with_ids(table, entries)
+    return _with_ids(table, entries, identity=_json(known))
+
+
+def _json(texts: pl.DataFrame) -> pl.Series:
+    return texts.select(pl.struct(pl.all()).struct.json_encode()).to_series()
 
 
 def _quarantine_lines(table: RawTable, rejected: pl.DataFrame) -> pl.DataFrame:
@@ -173,16 +200,19 @@ def _quarantine_lines(table: RawTable, rejected: pl.DataFrame) -> pl.DataFrame:
         ).alias("reasons"),
         pl.col(POSITION).alias("position"),
     )
-    return _with_ids(table, entries)
+    return _with_ids(table, entries, identity=entries.get_column("payload"))
 
 
-def _with_ids(table: RawTable, entries: pl.DataFrame) -> pl.DataFrame:
+def _with_ids(table: RawTable, entries: pl.DataFrame, *, identity: pl.Series) -> pl.DataFrame:
     """``entries`` with ids made of what was read, so that a row read again is the same entry.
 
     A row without a key is told apart by its position too.
     """
     ids = [
-        hashlib.sha256("\x1f".join((table.label, key, payload, "" if key else position)).encode()).hexdigest()[:32]
-        for key, payload, position in entries.select("row_key", "payload", "position").iter_rows()
+        hashlib.sha256("\x1f".join((table.label, key, content, "" if key else position)).encode()).hexdigest()[:32]
+        for key, position, content in entries.select("row_key", "position", identity.alias("identity")).iter_rows()
     ]
-    return entries.select(pl.Series("quarantine_id", ids, dtype=pl.String), *list(QUARANTINE_SCHEMA)[1:])
+    storable = pl.col("row_key", "position").str.replace_all(_NUL, "\\0", literal=True)
+    return entries.select(pl.Series("quarantine_id", ids, dtype=pl.String), *list(QUARANTINE_SCHEMA)[1:]).with_columns(
+        storable
+    )
