@@ -3,18 +3,21 @@
 Belongs here: connecting, streaming, asking one value, describing columns, and turning the drivers' errors
 into ones a person can act on. Does not belong here: which tables there are and what their columns mean.
 
-The rows come through ConnectorX, whose binary protocol runs near the speed of the wire. It stops at values
-that Arrow cannot hold (a zero date, a TIME over 24 hours, an infinite timestamp, a decimal beyond 28
-digits); the read then starts again with every column cast to text at the source, so that such values
-arrive as they stand and the contract judges them.
+The rows of servers come through ConnectorX, whose binary protocol runs near the speed of the wire. What it
+would change in silence (decimals beyond ten places, times of day over 24 hours, types it does not know) is
+cast to text at the source. What it stops at (a zero date, NaN, a decimal beyond 28 digits) is found only while
+reading; the read then starts again with those types as text too, so that such values arrive as they stand and
+the contract judges them. SQLite, whose columns hold values of any type, is read through Python's own driver.
 """
 
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable, Iterator, Sequence
+import sqlite3
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Literal
 from urllib.parse import unquote, urlsplit
 
@@ -43,42 +46,77 @@ _DIALECTS: dict[str, Dialect] = {
 }
 
 # What the servers say when a retry cannot help: MySQL error numbers and PostgreSQL SQLSTATE classes.
-_MYSQL_PERMANENT = {1044, 1045, 1049, 1054, 1064, 1142, 1143, 1146, 1305, 1698}
+_MYSQL_PERMANENT = {1044, 1045, 1049, 1054, 1064, 1130, 1142, 1143, 1146, 1251, 1305, 1356, 1698, 2059, 3159}
 _POSTGRES_PERMANENT = ("28", "3D", "42", "22")
+_POSTGRES_REFUSALS = ("authentication failed", "does not exist", "permission denied", "pg_hba.conf")
+
+
+# ConnectorX gives every decimal ten places and cuts off what is beyond.
+_MOST_DECIMAL_PLACES = 10
+_DECIMALS = {"numeric", "newdecimal"}
+# What PostgreSQL's reader gives as it is; MySQL's does so for all types but these.
+_POSTGRES_NATIVE = {
+    *("bool", "int2", "int4", "int8", "float8", "text", "varchar", "name", "uuid", "json", "jsonb", "bytea"),
+    *("date", "timestamp", "timestamptz"),
+}
+_MYSQL_FOREIGN = {"time", "bit"}
+# Types of which single values stop the reader.
+_RISKY = {"date", "datetime", "timestamp", "timestamptz", "newdate"} | _DECIMALS
 
 
 @dataclass(frozen=True)
 class ColumnDescription:
-    """A column that a query gives: its name and the source's name of its type."""
+    """A column that a query gives: its name, the source's name of its type and a decimal's places, if fixed."""
 
     name: str
     type_name: str
+    scale: int | None = None
 
 
 class UnreadableValueError(Exception):
-    """The fast reader met a value that it cannot hold."""
+    """The fast reader met a value that it cannot hold, or lost the connection: it does not tell which."""
 
 
 class SqlSource:
     """One database, named by a URL (``mysql://``, ``postgresql://`` or ``sqlite://``)."""
 
     def __init__(self, url: str) -> None:
-        """Raise :class:`PermanentError` where the URL's scheme is not one of those."""
-        scheme = urlsplit(url).scheme.split("+")[0]
-        if scheme not in _DIALECTS:
+        """Raise :class:`PermanentError` where the URL cannot be understood or is of another kind."""
+        scheme = url.partition("://")[0]
+        dialect = _DIALECTS.get(scheme.split("+")[0].lower())
+        if dialect is None:
             raise PermanentError(
-                f"'{scheme}' is not a database this platform reads",
-                where=safe_url(url),
+                f"'{scheme[:20]}' is not a database this platform reads" if "://" in url else "this is not a URL",
+                where="the database's URL",
                 remedy="use a mysql://, postgresql:// or sqlite:// URL",
             )
-        self.dialect: Dialect = _DIALECTS[scheme]
+        if not _is_unambiguous(url):
+            # Nothing of it is shown: what looks like a host or a port may be a part of the password.
+            raise PermanentError(
+                "the database's URL cannot be understood",
+                where=f"{scheme}://…",
+                remedy="write it as scheme://user:password@host:port/database, and special characters in user and "
+                "password percent-encoded (@ as %40, / as %2F, : as %3A, # as %23, ? as %3F, % as %25)",
+            )
+        parts = urlsplit(url)
+        if dialect == "sqlite" and (parts.netloc or len(parts.path) < 2):
+            raise PermanentError(
+                "a SQLite URL names a file by its absolute path",
+                where=safe_url(url),
+                remedy="write it as sqlite:///folder/file.db",
+            )
+        self.dialect: Dialect = dialect
         self._url = self.dialect + url[url.index(":") :]
         self.name = safe_url(url)
 
     def quote(self, identifier: str) -> str:
         """``identifier``, possibly qualified by dots, quoted for this database."""
+        return ".".join(self.quote_name(part) for part in identifier.split("."))
+
+    def quote_name(self, name: str) -> str:
+        """One name, whatever characters it has, quoted for this database."""
         mark = "`" if self.dialect == "mysql" else '"'
-        return ".".join(mark + part.replace(mark, mark * 2) + mark for part in identifier.split("."))
+        return mark + name.replace(mark, mark * 2) + mark
 
     def text(self, expression: str) -> str:
         """SQL that gives ``expression`` as text."""
@@ -91,22 +129,42 @@ class SqlSource:
         Raises :class:`TransientError` where the server is away and :class:`PermanentError` where it
         refuses the login or the query.
         """
+        # Besides the types this tells at once of what ConnectorX would try again for half a minute.
+        columns = self.describe(query)
+        if self.dialect == "sqlite":
+            yield from self._stream_sqlite(query, columns, key)
+            return
         try:
-            yield from self._stream(query, key)
+            yield from self._stream(query, columns, key, as_text=frozenset())
             return
         except UnreadableValueError as unreadable:
-            log.warning("%s: %s; reading every column as text", self.name, unreadable)
-        columns = [column.name for column in self.describe(query)]
-        casts = ", ".join(f"{self.text('q.' + self.quote(c))} AS {self.quote(c)}" for c in columns)
-        restart = Chunk(rows=pl.DataFrame(), bytes_read=0, restart=True)
-        yield restart
-        yield from self._stream(f"SELECT {casts} FROM ({query}) AS q", key)
-
-    def _stream(self, query: str, key: Sequence[str]) -> Iterator[Chunk]:
-        # ConnectorX raises RuntimeError for what a server answers, and a Rust panic, which is no
-        # Exception, for a value that it cannot hold.
+            log.warning("%s: %s; reading dates and decimals as text", self.name, unreadable)
+        yield Chunk(rows=pl.DataFrame(), bytes_read=0, restart=True)
         try:
-            reader: Iterable[pa.RecordBatch] = connectorx.read_sql(
+            yield from self._stream(query, columns, key, as_text=frozenset(_RISKY))
+        except UnreadableValueError as unreadable:
+            self.ask("SELECT 1")
+            raise PermanentError(
+                f"the reader stops at a value: {unreadable}",
+                where=self.name,
+                remedy="leave the column out, or map it to an expression that gives text",
+            ) from None
+
+    def _stream(
+        self, query: str, columns: list[ColumnDescription], key: Sequence[str], *, as_text: frozenset[str]
+    ) -> Iterator[Chunk]:
+        expressions = [self._readable(column, as_text) for column in columns]
+        if any(expression is not None for expression in expressions):
+            chosen = (
+                f"{expression or 'q.' + self.quote_name(column.name)} AS {self.quote_name(column.name)}"
+                for column, expression in zip(columns, expressions, strict=True)
+            )
+            query = f"SELECT {', '.join(chosen)} FROM ({query}) AS q"
+        scales = {c.name: c.scale for c in columns if c.type_name in _DECIMALS and c.scale is not None}
+        # ConnectorX raises RuntimeError for what a server answers, and a Rust panic, which is no
+        # Exception, for what goes wrong while rows arrive.
+        try:
+            reader: Any = connectorx.read_sql(
                 self._url,
                 query,
                 return_type="arrow_stream",
@@ -116,7 +174,12 @@ class SqlSource:
             for batch in reader:
                 frame = pl.from_arrow(pa.Table.from_batches([batch]))
                 assert isinstance(frame, pl.DataFrame)
-                yield Chunk(rows=_with_position(frame, key), bytes_read=batch.nbytes)
+                declared = [
+                    pl.col(name).cast(pl.Decimal(38, scale))
+                    for name, scale in scales.items()
+                    if isinstance(frame.schema[name], pl.Decimal)
+                ]
+                yield Chunk(rows=_with_position(frame.with_columns(declared), key), bytes_read=batch.nbytes)
         except GeneratorExit:
             raise
         except RuntimeError as error:
@@ -125,7 +188,29 @@ class SqlSource:
         except BaseException as error:
             if type(error).__name__ != "PanicException":
                 raise
-            raise UnreadableValueError(str(error)[:300]) from None
+            raise UnreadableValueError(str(error).partition("Stack backtrace")[0].strip()[:300]) from None
+
+    def _readable(self, column: ColumnDescription, as_text: frozenset[str]) -> str | None:
+        """SQL that gives the column of ``q`` in a form that ConnectorX reads faithfully; None if it does as it is."""
+        expression = "q." + self.quote_name(column.name)
+        if column.type_name == "bit" and self.dialect == "mysql":
+            return f"CAST({expression} AS UNSIGNED)"
+        if column.type_name in _DECIMALS:
+            is_native = column.scale is not None and 0 <= column.scale <= _MOST_DECIMAL_PLACES
+        elif self.dialect == "mysql":
+            is_native = column.type_name not in _MYSQL_FOREIGN
+        else:
+            is_native = column.type_name in _POSTGRES_NATIVE
+        return None if is_native and column.type_name not in as_text else self.text(expression)
+
+    def _stream_sqlite(self, query: str, columns: list[ColumnDescription], key: Sequence[str]) -> Iterator[Chunk]:
+        with self._cursor() as cursor:
+            cursor.connection.text_factory = bytes
+            cursor.execute(query)
+            while rows := cursor.fetchmany(BATCH_ROWS):
+                cells = zip(columns, zip(*rows, strict=True), strict=True)
+                frame = pl.DataFrame([_sqlite_column(column.name, values) for column, values in cells])
+                yield Chunk(rows=_with_position(frame, key), bytes_read=int(frame.estimated_size()))
 
     def _session(self) -> list[str] | None:
         if self.dialect == "mysql":
@@ -139,7 +224,7 @@ class SqlSource:
         with self._cursor() as cursor:
             cursor.execute(f"SELECT * FROM ({query}) AS q LIMIT 0")
             names = _type_names(self.dialect)
-            return [ColumnDescription(c[0], names.get(c[1], str(c[1]))) for c in cursor.description or ()]
+            return [ColumnDescription(c[0], names.get(c[1], str(c[1])), c[5]) for c in cursor.description or ()]
 
     def ask(self, query: str) -> Any:
         """The first column of the first row of ``query``, or None."""
@@ -163,13 +248,15 @@ class SqlSource:
             if number in _MYSQL_PERMANENT:
                 raise self._refused(message) from error
             raise self._away(message) from error
+        except sqlite3.Error as error:
+            if "locked" in str(error):
+                raise self._away(str(error)) from error
+            raise self._refused(str(error)) from error
         except psycopg.Error as error:
             message = (error.diag.message_primary or str(error)).strip()
             state = error.sqlstate or ""
             # A failed login has no SQLSTATE on the client's side: libpq only passes the text on.
-            refused = "authentication failed" in message or (
-                "FATAL:" in message and ("does not exist" in message or "permission denied" in message)
-            )
+            refused = "FATAL:" in message and any(symptom in message for symptom in _POSTGRES_REFUSALS)
             if refused or state.startswith(_POSTGRES_PERMANENT):
                 raise self._refused(message) from error
             raise self._away(message) from error
@@ -186,17 +273,14 @@ class SqlSource:
                 host=parts.hostname or "127.0.0.1",
                 port=parts.port or 3306,
                 user=unquote(parts.username or ""),
-                password=unquote(parts.password or ""),
-                database=parts.path.lstrip("/") or None,
+                # As bytes: PyMySQL would encode text as Latin-1.
+                password=unquote(parts.password or "").encode(),
+                database=unquote(parts.path.lstrip("/")) or None,
                 charset="utf8mb4",
                 connect_timeout=CONNECT_TIMEOUT_SECONDS,
             )
-        import sqlite3
-
-        try:
-            return sqlite3.connect(f"file:{unquote(parts.path)}?mode=ro", uri=True)
-        except sqlite3.Error as error:
-            raise self._refused(str(error)) from error
+        # Read-only, and never creating a file that is not there.
+        return sqlite3.connect(Path(unquote(parts.path)).as_uri() + "?mode=ro", uri=True)
 
     def _refused(self, message: str) -> PlatformError:
         return PermanentError(
@@ -214,8 +298,31 @@ class SqlSource:
         )
 
 
+def _is_unambiguous(url: str) -> bool:
+    """Whether user, password, host and port can be told apart, whatever characters the password has."""
+    try:
+        parts = urlsplit(url)
+        _ = parts.port
+    except ValueError:
+        return False
+    return parts.netloc.count("@") <= 1 and "@" not in parts.path + parts.query + parts.fragment
+
+
+def _sqlite_column(name: str, cells: Sequence[Any]) -> pl.Series:
+    """A column's values as text, of whatever type each is; as bytes where one is no UTF-8."""
+    texts = [cell if cell is None or isinstance(cell, bytes) else str(cell).encode() for cell in cells]
+    try:
+        return pl.Series(name, [None if text is None else text.decode() for text in texts], dtype=pl.String)
+    except UnicodeDecodeError:
+        return pl.Series(name, texts, dtype=pl.Binary)
+
+
 def _with_position(frame: pl.DataFrame, key: Sequence[str]) -> pl.DataFrame:
-    parts = [pl.format(f"{column}={{}}", pl.col(column).cast(pl.String).fill_null("null")) for column in key]
+    parts = []
+    for column in key:
+        value = pl.col(column)
+        text = value.bin.encode("hex") if frame.schema[column] == pl.Binary else value.cast(pl.String)
+        parts.append(pl.format(f"{column}={{}}", text.fill_null("null")))
     return frame.with_columns(pl.concat_str(parts, separator=",").alias(POSITION))
 
 

@@ -6,6 +6,7 @@ those made of a table whose blocking checks failed.
 
 import logging
 import os
+import re
 import sys
 import time
 from collections.abc import Iterator
@@ -99,12 +100,23 @@ def _execute(
                 )
                 blocked.add(evaluation.asset_key)
             else:
-                outcome.warnings.append(f"{evaluation.asset_key.to_user_string()}: {evaluation.check_name}")
+                outcome.warnings.append(_warning(evaluation))
         elif event.event_type == dg.DagsterEventType.ASSET_MATERIALIZATION:
             outcome.materialized += 1
             outcome.is_published |= event.asset_key == PUBLICATION_KEY
             _note_rows(event, outcome)
     return blocked
+
+
+def _warning(evaluation: dg.AssetCheckEvaluation) -> str:
+    asset = evaluation.asset_key.to_user_string()
+    count = evaluation.metadata.get("dagster_dbt/failed_row_count")
+    rows = f"{count.value:,} rows" if isinstance(count, dg.IntMetadataValue) else "rows"
+    reference = re.match(r"relationships_.+?_(\w+_id)__\w+?__ref_(\w+?)_$", evaluation.check_name)
+    if reference:
+        column = reference[1].removeprefix(f"{evaluation.asset_key.path[-1].partition('_')[2]}_")
+        return f"{asset}: {rows} name a {column} that {reference[2]} does not hold (late, or in quarantine)"
+    return f"{asset}: {rows} fail {evaluation.check_name}"
 
 
 def _note_rows(event: dg.DagsterEvent, outcome: Outcome) -> None:
@@ -189,7 +201,8 @@ class _Handler(logging.Handler):
 def _logger(handler: _Handler) -> dg.LoggerDefinition:
     @dg.logger
     def progress_logger(_context: dg.InitLoggerContext) -> logging.Logger:
-        logger = logging.Logger("shopsphere.run", level=logging.INFO)
+        # Dagster logs its events, such as materializations, at this level.
+        logger = logging.Logger("shopsphere.run", level=logging.DEBUG)
         logger.addHandler(handler)
         return logger
 
@@ -204,13 +217,14 @@ def _progress(console: Console, verbose: bool) -> Iterator[_Handler]:
         if verbose:
             yield handler
         else:
-            with _quiet_output():
+            with _quiet_output(console):
                 yield handler
 
 
 @contextmanager
-def _quiet_output() -> Iterator[None]:
+def _quiet_output(console: Console) -> Iterator[None]:
     """dbt's own lines are in Dagster's compute logs; here they would tear the progress bar."""
+    console.file = sys.stdout  # else the bar would follow dbt's lines
     with Path(os.devnull).open("w") as nowhere:
         before, sys.stdout = sys.stdout, nowhere
         try:

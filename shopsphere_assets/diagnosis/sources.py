@@ -7,11 +7,15 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
+
+from stamina.instrumentation import get_on_retry_hooks, set_on_retry_hooks
 
 from resources.errors import PlatformError
 from resources.file_source import FileSource
 from resources.http_source import HttpSource, HubSpotSearch, SinglePage
+from resources.http_source.client import RefusedError
 from resources.settings import Settings
 from resources.sql_source import SqlSource
 from shopsphere_assets.diagnosis.databases import check_database
@@ -23,6 +27,8 @@ from shopsphere_assets.ingestion.raw_table import FileRead, HttpRead, RawTable, 
 
 _HTTP_SAMPLE = 100
 _HTTP_TIMEOUT_SECONDS = 10.0
+_OF_ONE_PATH = (400, 403, 404, 405, 410)
+"""HTTP statuses that say nothing of the API's other paths."""
 
 
 def check_source(system: SourceSystem, tables: Sequence[RawTable], settings: Settings) -> Iterator[Finding]:
@@ -50,15 +56,26 @@ def check_source(system: SourceSystem, tables: Sequence[RawTable], settings: Set
         case SqlSource():
             yield from check_database(system, tables, source, settings)
         case HttpSource():
-            with source:
+            with source, _without_notes_of_retries():
                 yield from check_api(tables, source, settings)
         case FileSource():
             yield from check_folder_source(system.name, tables, source)
 
 
+@contextmanager
+def _without_notes_of_retries() -> Iterator[None]:
+    """Keep the notes that stamina takes of each retry out of the output, which programs read."""
+    before = get_on_retry_hooks()
+    set_on_retry_hooks(())
+    try:
+        yield
+    finally:
+        set_on_retry_hooks(before)
+
+
 def check_api(tables: Sequence[RawTable], api: HttpSource, settings: Settings) -> Iterator[Finding]:
     """Each endpoint answers with a list of records that fit the contract; asked once for a few records."""
-    for number, table in enumerate(tables):
+    for table in tables:
         assert isinstance(table.read, HttpRead)
         rows = 0
         found: list[Finding] = []
@@ -74,8 +91,8 @@ def check_api(tables: Sequence[RawTable], api: HttpSource, settings: Settings) -
                 found += judge(table, sample, settings.quarantine_limit)
         except PlatformError as error:
             yield failed(AREA, table.label, error)
-            if number == 0 and "the API answered" not in error.what:
-                # It does not answer at all; asking for the other tables would only take time.
+            if not (isinstance(error, RefusedError) and error.status in _OF_ONE_PATH):
+                # The other tables would give the same answer, or none again after a wait.
                 return
             continue
         answer = f"answers; {counted(rows, 'record')} sampled" if rows else "answers"

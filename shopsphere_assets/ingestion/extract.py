@@ -10,6 +10,7 @@ import hashlib
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 from resources.errors import PermanentError
 from resources.file_source import FileOutcome, FileSource, FileVersion
@@ -17,7 +18,7 @@ from resources.http_source import HttpSource
 from resources.reading import Chunk
 from resources.sql_source import SqlSource
 from shopsphere_assets.contracts.base import EARLIEST_MOMENT, LATEST_MOMENT
-from shopsphere_assets.ingestion.ledger import TableState
+from shopsphere_assets.ingestion.ledger import TableState, utc_now
 from shopsphere_assets.ingestion.raw_table import DatabaseRead, FileRead, HttpRead, RawTable
 
 Source = SqlSource | HttpSource | FileSource
@@ -35,7 +36,10 @@ class Extraction:
 
     def chunks(self) -> Iterator[Chunk]:
         """What is new at the source, in chunks. Raises :class:`PlatformError` where it cannot be read."""
-        since = self.state.watermark - self.lookback if self.state.watermark else None
+        since = None
+        if self.state.watermark is not None:
+            # A row that is dated ahead by mistake must not hide all that comes before its date.
+            since = min(self.state.watermark, utc_now()) - self.lookback
         match self.table.read, self.source:
             case DatabaseRead() as read, SqlSource() as database:
                 yield from database.read(select(self.table, read, database, since), self.table.key)
@@ -60,11 +64,17 @@ def news(table: RawTable, source: Source, state: TableState) -> str | None:
     match table.read, source:
         case DatabaseRead() as read, SqlSource() as database:
             cursor = cursor_expression(table, read, database)
-            condition = f"{cursor} < {_moment(database, LATEST_MOMENT)}"
-            if state.watermark is not None:
-                condition += f" AND {cursor} > {_moment(database, state.watermark)}"
-            newest = database.ask(f"SELECT MAX({cursor}) FROM {_relation(read, database)} WHERE {condition}")
-            return None if newest is None else str(newest)
+            latest = f"SELECT MAX({cursor}) FROM {_relation(read, database)} WHERE {cursor}"
+            newest = f"{latest} < {_moment(database, LATEST_MOMENT)}"
+            if state.watermark is None:
+                return _text(database.ask(newest))
+            newest += f" AND {cursor} > {_moment(database, state.watermark)}"
+            now = utc_now()
+            if state.watermark <= now:
+                return _text(database.ask(newest))
+            # A row is dated ahead: without the second question nothing would be news until that date.
+            answers = (database.ask(newest), database.ask(f"{latest} <= {_moment(database, now)}"))
+            return " ".join(str(answer) for answer in answers) if any(answers) else None
         case HttpRead() as read, HttpSource() as api:
             found = [api.fingerprint(endpoint, state.watermark) for endpoint in read.endpoints]
             return " ".join(text or "-" for text in found) if any(found) else None
@@ -73,6 +83,10 @@ def news(table: RawTable, source: Source, state: TableState) -> str | None:
             return hashlib.sha256("".join(hashes).encode()).hexdigest() if hashes else None
         case _:
             raise TypeError(f"{table.label} cannot be read from a {type(source).__name__}")
+
+
+def _text(answer: Any) -> str | None:
+    return None if answer is None else str(answer)
 
 
 def unread_files(read: FileRead, folder: FileSource, state: TableState) -> list[FileVersion]:
@@ -88,20 +102,22 @@ def select(table: RawTable, read: DatabaseRead, database: SqlSource, since: date
     Raises :class:`PermanentError` where the source lacks a required column.
     """
     relation = _relation(read, database)
-    present = {c.name.lower() for c in database.describe(f"SELECT * FROM {relation}")}
+    there = [c.name for c in database.describe(f"SELECT * FROM {relation}")]
+    # Only PostgreSQL tells columns apart by capitals.
+    present = set(there) if database.dialect == "postgresql" else {name.lower() for name in there}
     columns = []
     missing = []
     for name in table.column_types:
         expression = read.columns.get(name)
-        if expression is None and name.lower() in present:
-            expression = database.quote(name)
+        if expression is None and name in present:
+            expression = database.quote_name(name)
         if expression is not None:
-            columns.append(f"{expression} AS {database.quote(name)}")
+            columns.append(f"{expression} AS {database.quote_name(name)}")
         elif name in table.required_columns:
             missing.append(name)
     if missing:
         raise PermanentError(
-            f"the source has no column for {', '.join(missing)}; it has {', '.join(sorted(present))}",
+            f"the source has no column for {', '.join(missing)}; it has {', '.join(sorted(there))}",
             where=f"{table.label} ({read.relation or 'query'} in {database.name})",
             remedy="restore the column at the source, or map another to it in the sources file",
         )
@@ -117,11 +133,18 @@ def select(table: RawTable, read: DatabaseRead, database: SqlSource, since: date
 
 def cursor_expression(table: RawTable, read: DatabaseRead, database: SqlSource) -> str:
     """The SQL expression of the table's cursor."""
-    return read.columns.get(table.cursor) or database.quote(table.cursor)
+    expression = read.columns.get(table.cursor) or database.quote_name(table.cursor)
+    if database.dialect == "sqlite":
+        # SQLite has no type for moments; this gives all ways to write one the same form.
+        return f"strftime('%Y-%m-%d %H:%M:%f', {expression})"
+    return expression
 
 
 def _relation(read: DatabaseRead, database: SqlSource) -> str:
-    return f"({read.query}) AS source_query" if read.query else database.quote(read.relation)
+    if not read.query:
+        return database.quote(read.relation)
+    # On a line of its own, as the query may end with a comment.
+    return f"({read.query.rstrip().rstrip(';')}\n) AS source_query"
 
 
 def _moment(database: SqlSource, moment: datetime) -> str:
@@ -132,4 +155,4 @@ def _moment(database: SqlSource, moment: datetime) -> str:
         case "postgresql":
             return f"TIMESTAMPTZ '{utc}+00'"
         case "sqlite":
-            return f"'{utc}'"
+            return f"'{utc[:-3]}'"

@@ -154,6 +154,22 @@ def remove_unfinished(lake: Path, table: RawTable) -> int:
     return len(left)
 
 
+def remove_orphans(lake: Path, loaded: set[str], older_than: datetime) -> list[str]:
+    """Remove landed batches that never got a ledger entry, and unfinished ones, begun before ``older_than``.
+
+    ``loaded``: the folders of the batches in the ledger, relative to the lake. Their rows have been read again
+    by a later batch, which is in the ledger. Returns the removed folders, relative to the lake.
+    """
+    removed = []
+    for folder in sorted(lake.glob("*/*/*")):
+        name = str(folder.relative_to(lake))
+        begun = datetime.fromtimestamp(folder.stat().st_mtime, older_than.tzinfo)
+        if folder.is_dir() and name not in loaded and begun < older_than:
+            shutil.rmtree(folder, ignore_errors=True)
+            removed.append(name)
+    return removed
+
+
 def _sync(path: Path) -> None:
     descriptor = os.open(path, os.O_RDONLY)
     try:

@@ -74,7 +74,7 @@ def write_entries(
     if landed.quarantined.height:
         _quarantine(transaction, report, landed)
     entry = {name: getattr(report, name) for name in BatchReport.__dataclass_fields__}
-    entry["watermark"] = report.watermark.isoformat(timespec="microseconds") if report.watermark else None
+    entry["watermark"] = _as_text(report.watermark) if report.watermark else None
     transaction.append("ledger", "batches", pa.Table.from_pylist([entry], schema=_batch_schema()))
     if files:
         rows = [
@@ -93,6 +93,11 @@ def write_entries(
             for file, outcome in files
         ]
         transaction.append("ledger", "files", pa.Table.from_pylist(rows, schema=_file_schema()))
+
+
+def _as_text(watermark: datetime) -> str:
+    """The one form of a watermark, in which the order of texts is the order of moments."""
+    return watermark.astimezone(UTC).isoformat(timespec="microseconds")
 
 
 def _quarantine(transaction: Transaction, report: BatchReport, landed: LandedBatch) -> None:

@@ -69,11 +69,12 @@ def read_sources_file(path: Path) -> SourcesFile:
     try:
         text = path.read_text(encoding="utf-8")
     except OSError as error:
+        raise _unreadable(path, error) from error
+    except UnicodeDecodeError as error:
+        number = error.object[: error.start].count(b"\n") + 1
         raise PermanentError(
-            f"the sources file cannot be read: {error.strerror}",
-            where=str(path),
-            remedy="correct SHOPSPHERE_SOURCES_FILE, or unset it to use the standard tables",
-        ) from error
+            "the sources file is not UTF-8 text", where=f"{path}, line {number}", remedy="save it as UTF-8"
+        ) from None
     try:
         return SourcesFile.model_validate(yaml.safe_load(text))
     except yaml.YAMLError as error:
@@ -89,7 +90,13 @@ def read_sources_file(path: Path) -> SourcesFile:
 def mapped_tables(system: SourceSystem) -> list[RawTable]:
     """The raw tables of ``system`` that exist here, as the sources file, if one is set, says they are read."""
     path = load_settings().sources_file
-    return list(system.tables) if path is None else apply(_cached(path, path.stat().st_mtime_ns), path, system)
+    if path is None:
+        return list(system.tables)
+    try:
+        modified = path.stat().st_mtime_ns
+    except OSError as error:
+        raise _unreadable(path, error) from error
+    return apply(_cached(path, modified), path, system)
 
 
 def apply(mapping: SourcesFile, path: Path, system: SourceSystem) -> list[RawTable]:
@@ -128,6 +135,14 @@ def _mapped(table: RawTable, entry: TableMapping | None, path: Path) -> RawTable
         is_incremental=entry.incremental,
     )
     return RawTable(table.source, table.name, table.contract, table.key, table.cursor, read)
+
+
+def _unreadable(path: Path, error: OSError) -> PermanentError:
+    return PermanentError(
+        f"the sources file cannot be read: {error.strerror}",
+        where=str(path),
+        remedy="correct SHOPSPHERE_SOURCES_FILE, or unset it to use the standard tables",
+    )
 
 
 def _unknown(path: Path, what: str, known: list[str]) -> PermanentError:

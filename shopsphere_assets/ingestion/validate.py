@@ -96,9 +96,7 @@ def _highest_cursor(cursor: pl.Series) -> datetime | None:
     return highest if isinstance(highest, datetime) else None
 
 
-def _reasons(
-    table: RawTable, frame: pl.DataFrame, typed: pl.DataFrame, failures: dict[str, pl.Series]
-) -> pl.DataFrame:
+def _reasons(table: RawTable, frame: pl.DataFrame, typed: pl.DataFrame, failures: dict[str, pl.Series]) -> pl.DataFrame:
     """Row numbers and their reasons as JSON arrays, by row number."""
     found = []
     for rule, column, broken in _broken_rules(table, typed, failures):
@@ -152,12 +150,11 @@ def _broken_rules(
 
 
 def _broken(check: Check, typed: pl.DataFrame, column: str | None) -> pl.Series:
-    return ~check(typed.lazy(), column).check_output.collect().to_series()
+    passed: pl.Series = check(typed.lazy(), column).check_output.collect().to_series()
+    return ~passed
 
 
-def _quarantine(
-    table: RawTable, rows: pl.DataFrame, typed: pl.DataFrame, reasons: pl.DataFrame
-) -> pl.DataFrame:
+def _quarantine(table: RawTable, rows: pl.DataFrame, typed: pl.DataFrame, reasons: pl.DataFrame) -> pl.DataFrame:
     """The quarantine's entries of ``rows``, as read and as far as they were ``typed``, in the order of ``reasons``."""
     texts = pl.DataFrame([as_text(cells) for cells in rows.drop(POSITION).get_columns()])
     # What was turned has one text whichever way the source gave it, so that a row read again is known again.

@@ -76,15 +76,12 @@ def _read_off(sql: str, dialect: str, manifest: Mapping[str, Any], parents: Mapp
     statement = sqlglot.parse_one(sql, dialect=dialect)
     for table in statement.find_all(exp.Table):
         table.set("catalog", None)
-    qualified = sqlglot.optimizer.qualify.qualify(
-        statement, schema=schema, dialect=dialect, validate_qualify_columns=False
-    )
-    assert isinstance(qualified, exp.Query)
-    text = qualified.sql(dialect=dialect)
+    # All columns in one call: one call per column would resolve the whole statement anew each time.
+    columns = lineage(None, statement, schema, dialect=dialect, trim_selects=False)
     sources: ColumnSources = {}
-    for column in qualified.named_selects:
+    for column, top in columns.items():
         origins: set[tuple[str, str]] = set()
-        for node in lineage(column, text, schema=schema, dialect=dialect).walk():
+        for node in top.walk():
             if node.downstream or not isinstance(node.expression, exp.Table):
                 continue
             origin = by_table.get((node.expression.db, node.expression.name))

@@ -1,8 +1,11 @@
-"""Jobs to start by hand and the nightly run that catches what the sensors missed."""
+"""Jobs to start by hand, the nightly run that catches what the sensors missed, and weekly maintenance."""
 
-from __future__ import annotations
+from datetime import UTC, datetime, timedelta
 
 import dagster as dg
+
+from shopsphere_assets.defs.platform import Platform
+from shopsphere_assets.ingestion.lake import remove_orphans
 
 INGEST_JOB = "ingest"
 BUILD_JOB = "build"
@@ -10,9 +13,23 @@ BUILD_JOB = "build"
 RAW = dg.AssetSelection.key_prefixes(["raw"])
 
 
+_ORPHAN_AGE = timedelta(days=1)
+
+
+@dg.op(description="Remove what killed runs left in the lake, and publications beyond the number to keep.")
+def tidy_up(context: dg.OpExecutionContext, platform: Platform) -> None:
+    """Remove orphaned batches and old publications."""
+    warehouse = platform.warehouse()
+    warehouse.prepare()
+    paths = warehouse.query("SELECT lake_path FROM ledger.batches").column(0).to_pylist()
+    removed = remove_orphans(platform.settings.lake, set(paths), datetime.now(UTC) - _ORPHAN_AGE)
+    warehouse.drop_old_publications(platform.settings.kept_publications)
+    context.log.info(f"removed {len(removed)} orphaned batches: {', '.join(removed) or 'none'}")
+
+
 @dg.definitions
 def schedules() -> dg.Definitions:
-    """The jobs and the nightly schedule."""
+    """The jobs and the schedules."""
     ingest = dg.define_asset_job(
         INGEST_JOB,
         selection=RAW,
@@ -33,4 +50,17 @@ def schedules() -> dg.Definitions:
         default_status=dg.DefaultScheduleStatus.RUNNING,
         description="Asks every source once a night, also those whose sensor saw nothing; the marts follow.",
     )
-    return dg.Definitions(jobs=[ingest, build], schedules=[nightly])
+
+    @dg.job(description="Tidy up the lake and the publications.", executor_def=dg.in_process_executor)
+    def maintenance() -> None:
+        tidy_up()
+
+    weekly = dg.ScheduleDefinition(
+        name="weekly_maintenance",
+        job=maintenance,
+        cron_schedule="0 4 * * 0",
+        execution_timezone="UTC",
+        default_status=dg.DefaultScheduleStatus.RUNNING,
+        description="Tidies up once a week.",
+    )
+    return dg.Definitions(jobs=[ingest, build, maintenance], schedules=[nightly, weekly])

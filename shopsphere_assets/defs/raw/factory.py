@@ -28,6 +28,8 @@ SOURCE_TAG = "shopsphere/source"
 _RETRIES = 3
 _FIRST_RETRY_SECONDS = 2.0
 
+_STALE_AFTER = timedelta(hours=26)
+
 _SENSOR_SECONDS = 20
 _WAIT_AFTER_FAILURE = timedelta(minutes=5)
 _SENSOR_LOCK_TIMEOUT_SECONDS = 3.0
@@ -78,12 +80,14 @@ def _asset(system: SourceSystem, table: RawTable) -> dg.AssetsDefinition:
     @dg.asset(
         key=key,
         description=_description(table),
-        group_name=system.name,
+        group_name=f"raw_{system.name}",
         owners=["team:data-platform"],
         kinds={"python", "pandera"},
         tags={"layer": "raw"},
         metadata={"dagster/column_schema": _column_schema(table), "source system": system.title},
         pool=f"source_{system.name}",
+        # Asked every night even when no sensor saw anything: older means that nobody asks any more.
+        freshness_policy=dg.FreshnessPolicy.time_window(fail_window=_STALE_AFTER),
         check_specs=checks,
     )
     def raw(context: dg.AssetExecutionContext, platform: Platform) -> Iterator[dg.MaterializeResult[None]]:

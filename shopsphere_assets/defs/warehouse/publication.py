@@ -47,8 +47,14 @@ def publication() -> dg.Definitions:
             warehouse.drop_old_publications(load_settings().kept_publications)
         except PermanentError as error:
             raise failure(error) from error
+        marts = warehouse.read_publication("select * from publication.tables order by 1, 2", version=published.version)
+        records = [
+            dg.TableRecord({k: v if isinstance(v, int) else str(v) for k, v in row.items()})
+            for row in marts.to_pylist()
+        ]
         yield dg.MaterializeResult(
             metadata={
+                "marts": dg.MetadataValue.table(records),
                 "version": published.version,
                 "tables": published.tables,
                 "rows": published.rows,

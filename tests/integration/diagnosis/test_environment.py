@@ -44,6 +44,23 @@ def test_each_wrong_setting_is_named(doctor: Doctor) -> None:
     assert "SHOPSPHERE_REPORTING_TIME_ZONE" in words
 
 
+@pytest.mark.parametrize("setting", ["shop_db_url", "hubspot_url", "warehouse_url", "dagster_storage_url"])
+@pytest.mark.parametrize("url", ["postgresql://u:secret@host:port/d", "postgresql://u:secret[@host/d"])
+def test_a_url_that_cannot_be_read_is_named_without_its_password(doctor: Doctor, setting: str, url: str) -> None:
+    report = doctor(**{setting: url})
+    assert report.exit_code == 1
+    assert f"SHOPSPHERE_{setting.upper()}" in report.words("settings")
+    assert "secret" not in report.text
+
+
+@pytest.mark.parametrize("variable", ["SOURCES_FILE", None])
+def test_a_file_that_is_no_text_is_named(doctor: Doctor, variable: str | None) -> None:
+    Path(".env" if variable is None else "sources.yml").write_bytes(b"SHOPSPHERE_HOME=v\xe4r\n")
+    report = doctor(**({} if variable is None else {variable: "sources.yml"}))
+    assert report.exit_code == 1
+    assert "UTF-8" in report.text
+
+
 def test_a_mistyped_setting_is_pointed_out(doctor: Doctor) -> None:
     Path(".env").write_text("SHOPSPHERE_WAREHOUSE_ULR=duckdb:////tmp/w.duckdb\n")
     report = doctor(shop_db_uri="mysql://reader:secret@localhost/shop")
