@@ -3,12 +3,14 @@
 #   make demo     the living shop, the platform and its UI at http://127.0.0.1:3000; Ctrl-C stops it all
 #   make test     every test, with the servers they need
 #   make lint     style, types, import rules, SQL
+#   make bench    measure the main job and keep the result in benchmarks/results
+#   make docs     write the generated reference anew
 #   make clean    remove the environment and everything generated, but no state
 #
 # ARGS passes arguments on: make demo ARGS="--help", make test ARGS="tests/unit -x".
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test lint clean
+.PHONY: help install demo test lint bench docs clean
 
 BIN := .venv/bin
 # Written last, so that an interrupted installation is repeated.
@@ -16,7 +18,7 @@ INSTALLED := .venv/.installed
 ARGS ?=
 
 help:
-	@sed -n 's/^# \{0,1\}//p' Makefile | head -n 8
+	@sed -n 's/^# \{0,1\}//p' Makefile | head -n 10
 
 $(INSTALLED): requirements.lock pyproject.toml scripts/install
 	@scripts/install
@@ -37,6 +39,12 @@ lint: $(INSTALLED)
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 	$(BIN)/sqlfluff lint --disable-progress-bar dbt_project
+
+bench: $(INSTALLED)
+	@$(BIN)/python -m benchmarks.main_job $(ARGS)
+
+docs: $(INSTALLED)
+	@$(BIN)/python docs/generate.py
 
 clean:
 	rm -rf .venv .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis

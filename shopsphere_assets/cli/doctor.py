@@ -57,7 +57,7 @@ def _show(findings: list[Finding], counts: Counter[Status], console: Console) ->
     from rich.table import Table
     from rich.text import Text
 
-    widest = max(len(finding.subject) for finding in findings)
+    widest = max(len(line) for finding in findings for line in _folded(finding.subject).split("\n"))
     for area, members in groupby(findings, key=lambda finding: finding.area):
         console.print(Text(f"\n{area}", style="bold"))
         table = Table(box=None, show_header=False, pad_edge=False, padding=(0, 2, 0, 0))
@@ -69,8 +69,13 @@ def _show(findings: list[Finding], counts: Counter[Status], console: Console) ->
             if finding.remedy:
                 words.append(f"\n→ {finding.remedy}", style="italic")
             mark = Text(f"{_MARKS[finding.status]} {finding.status}", style=_STYLES[finding.status])
-            table.add_row(mark, Text(finding.subject), words)
+            table.add_row(mark, Text(_folded(finding.subject)), words)
         console.print(table)
     summary = ", ".join(f"{count} {status}" for status, count in sorted(counts.items()) if count)
     style = _STYLES["failed" if counts["failed"] else "warning" if counts["warning"] else "ok"]
     console.print(Text(f"\n{summary}", style=style))
+
+
+def _folded(subject: str) -> str:
+    """A long name on two lines: the table, then the column."""
+    return subject.replace(".", "\n.") if len(subject) > _SUBJECT_WIDTH else subject
