@@ -115,9 +115,14 @@ def _origin(table: RawTable) -> str:
             return f"files `{read.pattern}` ({_FORMATS[type(read.format).__name__]})"
 
 
+def rule_name(check: Check) -> str:
+    """What the platform calls the rule of a check on one column."""
+    return validate._RULES.get(str(check.name), str(check.name))
+
+
 def _rule(check: Check) -> str:
     """The rule's name and, in short, what it demands."""
-    name = validate._RULES.get(str(check.name), str(check.name))
+    name = rule_name(check)
     values = check.statistics or {}
     match name:
         case "allowed_values":

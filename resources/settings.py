@@ -7,9 +7,10 @@ simulated or kept under :attr:`Settings.home`.
 from __future__ import annotations
 
 from pathlib import Path
+from urllib.parse import unquote, urlsplit
 from zoneinfo import ZoneInfo
 
-from pydantic import Field, SecretStr, ValidationError, field_validator
+from pydantic import Field, SecretStr, ValidationError, ValidationInfo, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from resources.errors import PermanentError
@@ -61,6 +62,19 @@ class Settings(BaseSettings):
             raise ValueError(f"'{value}' is not a time zone of the IANA database, such as Europe/Berlin") from error
         return value
 
+    @field_validator("*")
+    @classmethod
+    def _readable_url(cls, value: object, info: ValidationInfo) -> object:
+        if (info.field_name or "").endswith("_url") and value is not None:
+            try:
+                _ = urlsplit(value.get_secret_value() if isinstance(value, SecretStr) else str(value)).port
+            except ValueError:
+                raise ValueError(
+                    "the URL cannot be read: write the port as a number, and special characters of user and "
+                    "password in percent-encoding (such as %5B for [)"
+                ) from None
+        return value
+
     @property
     def state(self) -> Path:
         """:attr:`home` as an absolute path."""
@@ -95,6 +109,13 @@ def load_settings() -> Settings:
     """The settings of this process. Raises :class:`PermanentError` naming each wrong variable."""
     try:
         return Settings()
+    except (OSError, UnicodeDecodeError) as error:
+        reason = "it is not UTF-8 text" if isinstance(error, UnicodeDecodeError) else error.strerror
+        raise PermanentError(
+            f"the settings cannot be read: {reason}",
+            where=str(Path(".env").absolute()),
+            remedy="correct the file, or remove it and set the variables in the environment",
+        ) from None
     except ValidationError as error:
         wrong = "; ".join(
             f"SHOPSPHERE_{'_'.join(str(p) for p in e['loc']).upper()}: {e['msg']}" for e in error.errors()
@@ -106,8 +127,9 @@ def load_settings() -> Settings:
 
 def folder_of(url: str) -> Path:
     """The folder that a plain path or a ``file://`` URL names; raises :class:`PermanentError` otherwise."""
-    if url.startswith("file://"):
-        return Path(url.removeprefix("file://"))
+    parts = urlsplit(url)
+    if parts.scheme == "file" and parts.netloc in ("", "localhost"):
+        return Path(unquote(parts.path))
     if "://" in url:
         raise PermanentError(
             f"'{url.split('://')[0]}://' is not a place this platform stores or reads files in",

@@ -7,12 +7,15 @@ from pathlib import Path
 import dagster as dg
 
 from shopsphere_assets.defs.platform import Platform
+from shopsphere_assets.defs.raw import source_systems
+from shopsphere_assets.ingestion.mapping import check_sources_file
 
 
 @dg.definitions
 def defs() -> dg.Definitions:
     """Everything that this code location offers."""
-    folder = dg.load_from_defs_folder(project_root=Path(__file__).resolve().parents[1])
+    check_sources_file(source_systems())
+    folder = dg.load_from_defs_folder(path_within_project=Path(__file__).resolve().parent)
     return dg.Definitions.merge(
         folder, dg.Definitions(resources={"platform": Platform()}, executor=dg.in_process_executor)
     )

@@ -62,7 +62,7 @@ def _good_value(table: RawTable, name: str, dtype: pl.DataType) -> str:
     if "str_matches" in rules:
         return _MATCHING[name]
     if "str_startswith" in rules:
-        return rules["str_startswith"]["string"] + "x"
+        return str(rules["str_startswith"]["string"]) + "x"
     if dtype == pl.String:
         return "Lovelace1"
     if isinstance(dtype, pl.Datetime):

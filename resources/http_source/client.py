@@ -9,6 +9,7 @@ import hashlib
 import json
 import threading
 import time
+import weakref
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -115,6 +116,8 @@ class HttpClient:
             headers={"Accept": "application/json", **self._headers},
             auth=(parts.username, parts.password) if parts.username else None,
         )
+        # Who reads a table once does not close the source; its connections must not outlive it.
+        weakref.finalize(self, self._http.close)
         self._secrets = [secret for secret in (*self._headers.values(), parts.password) if len(secret) > 3]
 
     def close(self) -> None:

@@ -16,7 +16,6 @@ from pathlib import Path
 import httpx
 
 from resources.errors import PermanentError
-from shopsphere_assets.cli.dagster_home import ROOT
 
 _HOST = "127.0.0.1"
 _START_SECONDS = 120
@@ -90,7 +89,7 @@ def dagster_services(home: Path, logs: Path, port: int) -> Iterator[DagsterServi
             log = (logs / f"{name}.log").open("wb")
             # A session of its own: Ctrl-C reaches us alone, and we stop the children in order.
             processes[name] = subprocess.Popen(
-                command, stdout=log, stderr=subprocess.STDOUT, cwd=ROOT, env=os.environ, start_new_session=True
+                command, stdout=log, stderr=subprocess.STDOUT, env=os.environ, start_new_session=True
             )
             log.close()
         _wait_until_it_answers(services, port)

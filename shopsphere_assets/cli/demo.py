@@ -9,7 +9,7 @@ import typer
 
 
 def demo(
-    port: Annotated[int, typer.Option(help="Port of the UI.")] = 3000,
+    port: Annotated[int, typer.Option(min=1, max=65535, help="Port of the UI.")] = 3000,
     scale: Annotated[float | None, typer.Option(min=0.001, help="Size of a new shop; 1 is 20,000 customers.")] = None,
     seconds_per_day: Annotated[
         float, typer.Option(min=0, help="How long a simulated day takes; 0 stops the shop's clock.")
@@ -35,17 +35,18 @@ def demo(
     settings = load_settings()
     wanted = {"scale": scale} if scale is not None else {}
     with embedded_environment(settings, needed_sources()) as complete, dagster_home(complete) as home:
-        simulate_if_new(settings, complete, console, wanted)
+        simulated = simulated_sources(settings)
+        simulate_if_new(simulated, complete, console, wanted)
         fail_abandoned_runs()
         show(materialize(console), console)
         with dagster_services(home, complete.state / "logs", port) as services:
             console.print(f"\nThe Dagster UI is at [bold link]http://127.0.0.1:{port}[/]. Ctrl-C stops everything.")
             if exit_when_ready:
                 return
-            is_alive = bool(simulated_sources(settings)) and seconds_per_day > 0
+            is_alive = bool(simulated) and seconds_per_day > 0
             try:
                 if is_alive:
-                    with living_shop(complete, seconds_per_day, on_day=lambda text: console.print(text)):
+                    with living_shop(complete, simulated, seconds_per_day, on_day=lambda text: console.print(text)):
                         services.wait()
                 else:
                     services.wait()

@@ -52,10 +52,12 @@ def doctor(
 
 def _show(findings: list[Finding], counts: Counter[Status], console: Console) -> None:
     """Print the findings under their headings, and what they come to."""
-    from itertools import groupby
+    from itertools import groupby, zip_longest
 
     from rich.table import Table
     from rich.text import Text
+
+    from shopsphere_assets.diagnosis import Status
 
     widest = max(len(line) for finding in findings for line in _folded(finding.subject).split("\n"))
     for area, members in groupby(findings, key=lambda finding: finding.area):
@@ -64,16 +66,18 @@ def _show(findings: list[Finding], counts: Counter[Status], console: Console) ->
         table.add_column(no_wrap=True, width=10)
         table.add_column(overflow="fold", width=min(widest, _SUBJECT_WIDTH))
         table.add_column(overflow="fold")
-        for finding in members:
+        listed = list(members)
+        for finding, following in zip_longest(listed, listed[1:]):
             words = Text(finding.what)
-            if finding.remedy:
+            # What is to be done about several in a row is said once.
+            if finding.remedy and (following is None or following.remedy != finding.remedy):
                 words.append(f"\n→ {finding.remedy}", style="italic")
             mark = Text(f"{_MARKS[finding.status]} {finding.status}", style=_STYLES[finding.status])
             table.add_row(mark, Text(_folded(finding.subject)), words)
         console.print(table)
     summary = ", ".join(f"{count} {status}" for status, count in sorted(counts.items()) if count)
-    style = _STYLES["failed" if counts["failed"] else "warning" if counts["warning"] else "ok"]
-    console.print(Text(f"\n{summary}", style=style))
+    worst = next((s for s in (Status.FAILED, Status.WARNING) if counts[s]), Status.OK)
+    console.print(Text(f"\n{summary}", style=_STYLES[worst]))
 
 
 def _folded(subject: str) -> str:

@@ -6,6 +6,7 @@ import sys
 
 import typer
 from rich.console import Console
+from rich.markup import escape
 
 from resources.errors import PlatformError
 from shopsphere_assets.cli.demo import demo
@@ -32,7 +33,7 @@ def main() -> None:
         app()
     except PlatformError as error:
         console = Console(stderr=True)
-        console.print(f"[red]error:[/] {error.what}", highlight=False, soft_wrap=True)
+        console.print(f"[red]error:[/] {escape(error.what)}", highlight=False, soft_wrap=True)
         console.print(f"  where: {error.where}", highlight=False, markup=False, soft_wrap=True)
         console.print(f"  what to do: {error.remedy}", highlight=False, markup=False, soft_wrap=True)
         sys.exit(1)

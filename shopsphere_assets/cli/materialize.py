@@ -16,6 +16,7 @@ from pathlib import Path
 
 import dagster as dg
 from rich.console import Console
+from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
@@ -89,15 +90,15 @@ def _execute(
     blocked: set[dg.AssetKey] = set()
     for event in result.all_events:
         if event.is_step_failure:
+            if event.step_failure_data.error and "AssetCheckFailed" in (event.step_failure_data.error.cls_name or ""):
+                continue  # told by the check itself
             outcome.failures.append((event.step_key or "", _cause(event)))
         elif event.event_type == dg.DagsterEventType.ASSET_CHECK_EVALUATION:
             evaluation = event.asset_check_evaluation_data
             if evaluation.passed:
                 outcome.checks_passed += 1
             elif evaluation.severity == dg.AssetCheckSeverity.ERROR:
-                outcome.failures.append(
-                    (evaluation.asset_key.to_user_string(), f"check {evaluation.check_name} failed")
-                )
+                outcome.failures.append((evaluation.asset_key.to_user_string(), _failed_check(evaluation)))
                 blocked.add(evaluation.asset_key)
             else:
                 outcome.warnings.append(_warning(evaluation))
@@ -106,6 +107,15 @@ def _execute(
             outcome.is_published |= event.asset_key == PUBLICATION_KEY
             _note_rows(event, outcome)
     return blocked
+
+
+def _failed_check(evaluation: dg.AssetCheckEvaluation) -> str:
+    numbers = [
+        f"{name} {value.value}"
+        for name, value in evaluation.metadata.items()
+        if isinstance(value, dg.IntMetadataValue | dg.FloatMetadataValue)
+    ]
+    return f"check {evaluation.check_name} failed{': ' if numbers else ''}{', '.join(numbers)}"
 
 
 def _warning(evaluation: dg.AssetCheckEvaluation) -> str:
@@ -153,11 +163,11 @@ def show(outcome: Outcome, console: Console) -> None:
         table.add_row("all", *[f"{sum(int(r[f'rows {n}']) for r in outcome.rows):,}" for n in table_columns()])
         console.print(table)
     for warning in outcome.warnings[:10]:
-        console.print(f"[yellow]warning:[/] {warning}", highlight=False, soft_wrap=True)
+        console.print(f"[yellow]warning:[/] {escape(warning)}", highlight=False, soft_wrap=True)
     if len(outcome.warnings) > 10:
         console.print(f"[yellow]…[/] and {len(outcome.warnings) - 10} more warnings, all in the UI")
     for name, cause in outcome.failures:
-        console.print(f"[red]failed:[/] {name}", highlight=False)
+        console.print(f"[red]failed:[/] {escape(name)}", highlight=False)
         console.print(cause, highlight=False, markup=False, soft_wrap=True)
     console.print(
         f"{outcome.materialized} assets materialized, {outcome.checks_passed} checks passed, {outcome.seconds:.0f} s"

@@ -16,13 +16,13 @@ def run(
     from resources.settings import load_settings
     from shopsphere_assets.cli.dagster_home import dagster_home
     from shopsphere_assets.cli.materialize import materialize, show
-    from shopsphere_assets.cli.sources import needed_sources, simulate_if_new
+    from shopsphere_assets.cli.sources import needed_sources, simulate_if_new, simulated_sources
     from shopsphere_assets.demo.environment import embedded_environment
 
     console = Console()
     settings = load_settings()
     with embedded_environment(settings, needed_sources()) as complete, dagster_home(complete):
-        simulate_if_new(settings, complete, console)
+        simulate_if_new(simulated_sources(settings), complete, console)
         outcome = materialize(console, verbose=verbose)
     show(outcome, console)
     raise typer.Exit(0 if outcome.is_success else 1)

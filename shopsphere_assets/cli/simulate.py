@@ -17,7 +17,8 @@ def simulate(
 ) -> None:
     """Start the simulated shop, or let it live on.
 
-    It is written to the sources that are not set, and to the databases that are: name an empty one.
+    A new shop begins with 90 days of history. It is written to the sources that are not set, and to the
+    databases that are: name an empty one.
     """
     from rich.console import Console
 
@@ -35,9 +36,15 @@ def simulate(
     given = {"scale": scale, "seed": seed, "error_rate": error_rate}
     wanted = {name: value for name, value in given.items() if value is not None}
     with embedded_environment(settings, set(SIMULATED_SOURCES), storage=False) as complete:
-        simulate_if_new(settings, complete, console, wanted)
-        simulation = open_simulation(complete, wanted)
+        simulate_if_new(SIMULATED_SOURCES, complete, console, wanted)
+        simulation = open_simulation(complete, SIMULATED_SOURCES, wanted)
         if until is not None:
             days = (until.replace(tzinfo=UTC) - simulation.now).days
+            if days < 0:
+                raise PermanentError(
+                    f"in the shop it is {simulation.now:%Y-%m-%d} already, and its time only goes forward",
+                    where="shopsphere simulate --until",
+                    remedy="name a later day, or begin a new shop in another SHOPSPHERE_HOME",
+                )
         advance(simulation, days or 0, console)
         console.print(f"The shop has lived {simulation.next_day} days; it is now {simulation.now:%A %Y-%m-%d}.")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from rich.console import Console
@@ -32,16 +32,16 @@ def simulated_sources(settings: Settings) -> list[str]:
 
 
 def simulate_if_new(
-    settings: Settings, complete: Settings, console: Console, wanted: Mapping[str, Any] | None = None
+    sources: Sequence[str], complete: Settings, console: Console, wanted: Mapping[str, Any] | None = None
 ) -> None:
-    """Give the simulated sources their history, unless they have one.
+    """Give the simulated ``sources`` their history, unless they have one.
 
-    ``settings``: as the user set them; ``complete``: with the embedded parts; ``wanted``: parameters of a new
-    shop other than the default ones.
+    ``complete``: the settings with the embedded parts; ``wanted``: parameters of a new shop other than the
+    default ones.
     """
-    if not simulated_sources(settings):
+    if not sources:
         return
-    simulation = open_simulation(complete, wanted)
+    simulation = open_simulation(complete, sources, wanted)
     advance(simulation, HISTORY_DAYS - simulation.next_day, console)
 
 

@@ -57,11 +57,11 @@ PLACEHOLDERS = (
 # does not put behind it; U+FFFD is what a lossy decoder leaves.
 MOJIBAKE_PATTERN = (
     "[\u00c2\u00c3][\u0080-\u00bf\u0152\u0153\u0160\u0161\u0178\u017d\u017e\u0192\u02c6\u02dc\u2013-\u2122]"
-    "|\u00e2\u20ac|\ufffd"
+    "|\u00e2[\u20ac\u201a\u201e\u2020]|\ufffd"
 )
 
-# C0 controls other than tab and line ends, and DEL: never typed by a person, and fatal to many readers.
-CONTROL_PATTERN = "[\u0000-\u0008\u000b\u000c\u000e-\u001f\u007f]"
+# Controls other than tab and line ends (U+0085 is one too): never typed by a person, and fatal to many readers.
+CONTROL_PATTERN = "[\u0000-\u0008\u000b\u000c\u000e-\u001f\u007f-\u0084\u0086-\u009f]"
 
 
 def column(
@@ -93,7 +93,7 @@ def _column(data: PolarsData) -> pl.Expr:
 
 @register_check_method(statistics=["email"])
 def email_format(data: PolarsData, *, email: bool) -> pl.LazyFrame:
-    """The text is an e-mail address of the usual form, not longer than RFC 5321 allows (64 before the @, 254 in all)."""
+    """The text is an e-mail address of the usual form, no longer than RFC 5321 allows: 64 before the @, 254 in all."""
     value = _column(data)
     good = (
         value.str.contains(EMAIL_PATTERN) & (value.str.len_bytes() <= 254) & (value.str.find("@", literal=True) <= 64)

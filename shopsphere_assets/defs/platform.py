@@ -5,17 +5,23 @@ A thin wrapper: settings and connections are plain objects of ``resources``; not
 
 from __future__ import annotations
 
+import random
+from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import timedelta
 
 import dagster as dg
 
-from resources.errors import PermanentError
+from resources.errors import PermanentError, TransientError
 from resources.settings import Settings, load_settings
 from resources.warehouse import Warehouse, open_warehouse
 from shopsphere_assets.ingestion.batch import Destination
 from shopsphere_assets.ingestion.connections import open_source
 from shopsphere_assets.ingestion.extract import Source
 from shopsphere_assets.ingestion.raw_table import SourceSystem
+
+_RETRIES = 3
+_FIRST_RETRY_SECONDS = 2.0
 
 
 class Platform(dg.ConfigurableResource[None]):
@@ -44,10 +50,22 @@ class Platform(dg.ConfigurableResource[None]):
         return timedelta(hours=self.settings.lookback_hours)
 
 
-def failure(error: PermanentError) -> dg.Failure:
-    """The failure that tells Dagster not to try again, in the error's own words."""
-    return dg.Failure(
-        description=str(error),
-        metadata={"what": error.what, "where": error.where, "what to do": error.remedy},
-        allow_retries=False,
-    )
+@contextmanager
+def faults(context: dg.AssetExecutionContext | dg.OpExecutionContext) -> Iterator[None]:
+    """Tell Dagster to try again after a passing fault, with back-off, and to fail at once after a permanent one."""
+    try:
+        yield
+    except PermanentError as error:
+        raise dg.Failure(
+            description=str(error),
+            metadata={"what": error.what, "where": error.where, "what to do": error.remedy},
+            allow_retries=False,
+        ) from error
+    except TransientError as error:
+        context.log.warning(str(error))
+        raise dg.RetryRequested(_RETRIES, seconds_to_wait=_wait(context.retry_number)) from error
+
+
+def _wait(retry_number: int) -> float:
+    """Seconds before the next try: doubling, and spread so that not all tables come back at once."""
+    return _FIRST_RETRY_SECONDS * 2.0**retry_number * random.uniform(0.5, 1.5)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
@@ -54,6 +54,9 @@ def embedded_environment(settings: Settings, needed: set[str], *, storage: bool 
                 variables["SHOPSPHERE_CATALOGUE_DB_URL"] = server.url("catalogue")
             if storage and settings.dagster_storage_url is None:
                 variables["SHOPSPHERE_DAGSTER_STORAGE_URL"] = server.url("dagster")
+        if settings.dagster_storage_url is not None:
+            # dagster.yaml reads the environment only, and the setting may stand in the .env file.
+            variables["SHOPSPHERE_DAGSTER_STORAGE_URL"] = settings.dagster_storage_url.get_secret_value()
         for source in simulated & set(_FILE_SOURCES):
             folder = home / "files" / source
             folder.mkdir(parents=True, exist_ok=True)
@@ -104,15 +107,19 @@ def simulator_home(settings: Settings) -> Path:
     return settings.state / "simulator"
 
 
-def open_simulation(settings: Settings, wanted: Mapping[str, Any] | None = None) -> Simulation:
-    """The simulated shop that feeds the sources of ``settings`` (see :func:`embedded_environment`).
+def open_simulation(
+    settings: Settings, sources: Collection[str], wanted: Mapping[str, Any] | None = None
+) -> Simulation:
+    """The simulated shop that feeds ``sources``, which ``settings`` locate (see :func:`embedded_environment`).
+
+    Nothing is written to other databases: they may be the company's own.
 
     ``wanted``: ``seed``, ``scale`` or ``error_rate`` of the shop to create where there is none yet; one that
     exists goes on as it is, and parameters that contradict it are refused by a :class:`PermanentError`.
     """
     home = simulator_home(settings)
     sinks: list[Sink] = []
-    shop, catalogue = settings.source_url("shop_db"), settings.source_url("catalogue_db")
+    shop, catalogue = (settings.source_url(s) if s in sources else None for s in ("shop_db", "catalogue_db"))
     if shop:
         sinks.append(MySqlSink(shop) if shop.startswith(("mysql", "mariadb")) else PostgresSink(shop, "shop_db"))
     if catalogue:

@@ -259,6 +259,7 @@ def _has_index(database: SqlSource, relation: str, column: str) -> bool:
     else:
         found = database.ask(
             "SELECT 1 FROM pg_index AS i JOIN pg_attribute AS a ON a.attrelid = i.indrelid AND a.attnum = i.indkey[0]"
-            f" WHERE i.indrelid = to_regclass({_text(database.quote(relation))}) AND a.attname = {_text(column)} LIMIT 1"
+            f" WHERE i.indrelid = to_regclass({_text(database.quote(relation))})"
+            f" AND a.attname = {_text(column)} LIMIT 1"
         )
     return found is not None

@@ -20,7 +20,7 @@ from shopsphere_assets.ingestion.validate import divide
 
 ROWS = 1_000
 _LONGEST_EXAMPLE = 40
-_REMEDY = "such rows go to the quarantine: correct them at the source, or map the column to an expression that does"
+_REMEDY = "such rows go to the quarantine; correct them at the source, or map the column to an expression that does"
 
 
 @dataclass
@@ -79,22 +79,25 @@ def judge(table: RawTable, sample: Sample, limit: float) -> Iterator[Finding]:
         column = sample.columns.get(rule)
         status = Status.FAILED if count / sample.rows > limit else Status.WARNING
         kind = rule.removeprefix(f"{column}.")
+        is_one = count == 1
         if column is None:
-            what = f"{count:,} {of} rows break the rule {rule}"
+            what = f"{count:,} {of} rows {'breaks' if is_one else 'break'} the rule {rule}"
         elif kind == "type":
-            what = f"{count:,} {of} values do not parse as {type_name(table.column_types[column])}"
+            wanted = type_name(table.column_types[column])
+            what = f"{count:,} {of} values {'does' if is_one else 'do'} not parse as {wanted}"
         elif kind == "required":
-            what = f"{count:,} {of} values are missing"
+            what = f"{count:,} {of} values {'is' if is_one else 'are'} missing"
         else:
-            what = f"{count:,} {of} values break the rule {kind}"
+            what = f"{count:,} {of} values {'breaks' if is_one else 'break'} the rule {kind}"
         subject = table.label if column is None else f"{table.label}.{column}"
         yield Finding(AREA, subject, status, what + _example(table, column, sample.examples.get(rule)), _REMEDY)
     if sample.repeated_keys:
+        repeat = "repeats" if sample.repeated_keys == 1 else "repeat"
         yield Finding(
             AREA,
             f"{table.label}.{table.key[0]}",
             Status.WARNING,
-            f"{sample.repeated_keys:,} {of} rows repeat the key of another; of rows with one key the last one stays",
+            f"{sample.repeated_keys:,} {of} rows {repeat} the key of another; of rows with one key the last one stays",
             f"map {', '.join(table.key)} to what tells the rows apart, unless these are versions of one row",
         )
 
@@ -104,7 +107,9 @@ def _example(table: RawTable, column: str | None, value: str | None) -> str:
         return ""
     if table.column_metadata(column).get("personal"):
         return " (values not shown: personal data)"
-    return f", e.g. '{value[:_LONGEST_EXAMPLE]}{'…' if len(value) > _LONGEST_EXAMPLE else ''}'"
+    # A control character is seen only when it is written out.
+    shown = "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in value[:_LONGEST_EXAMPLE])
+    return f", e.g. '{shown}{'…' if len(value) > _LONGEST_EXAMPLE else ''}'"
 
 
 def type_name(dtype: pl.DataType) -> str:

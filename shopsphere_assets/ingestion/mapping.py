@@ -19,8 +19,10 @@ file is read when the definitions are loaded; it holds no secrets.
 
 from __future__ import annotations
 
+from collections.abc import Hashable
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
@@ -63,6 +65,19 @@ class SourcesFile(BaseModel):
     sources: dict[str, SourceMapping | None]
 
 
+class _Loader(yaml.SafeLoader):
+    """YAML's safe subset, and no entry twice: of two the last would win in silence."""
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Hashable, Any]:
+        seen = set()
+        for key in (key for key, _ in node.value if isinstance(key, yaml.ScalarNode)):
+            if key.value in seen:
+                problem = f"'{key.value}' stands twice"
+                raise yaml.constructor.ConstructorError(problem=problem, problem_mark=key.start_mark)
+            seen.add(key.value)
+        return super().construct_mapping(node, deep)
+
+
 def read_sources_file(path: Path) -> SourcesFile:
     """The parsed file. Raises :class:`PermanentError` that names the line or entry that is wrong."""
     remedy = "correct the file; docs/how-to/your-own-shop.md shows a whole one"
@@ -76,7 +91,7 @@ def read_sources_file(path: Path) -> SourcesFile:
             "the sources file is not UTF-8 text", where=f"{path}, line {number}", remedy="save it as UTF-8"
         ) from None
     try:
-        return SourcesFile.model_validate(yaml.safe_load(text))
+        return SourcesFile.model_validate(yaml.load(text, _Loader))
     except yaml.YAMLError as error:
         mark = getattr(error, "problem_mark", None)
         line = f"{path}, line {mark.line + 1}, column {mark.column + 1}" if mark else str(path)
@@ -90,13 +105,14 @@ def read_sources_file(path: Path) -> SourcesFile:
 def mapped_tables(system: SourceSystem) -> list[RawTable]:
     """The raw tables of ``system`` that exist here, as the sources file, if one is set, says they are read."""
     path = load_settings().sources_file
-    if path is None:
-        return list(system.tables)
-    try:
-        modified = path.stat().st_mtime_ns
-    except OSError as error:
-        raise _unreadable(path, error) from error
-    return apply(_cached(path, modified), path, system)
+    return list(system.tables) if path is None else apply(_current(path), path, system)
+
+
+def check_sources_file(systems: Sequence[SourceSystem]) -> None:
+    """Raise :class:`PermanentError` where the sources file, if one is set, names a source that is not among these."""
+    path = load_settings().sources_file
+    if path is not None:
+        check_sources(_current(path), systems, path)
 
 
 def apply(mapping: SourcesFile, path: Path, system: SourceSystem) -> list[RawTable]:
@@ -149,12 +165,20 @@ def _unknown(path: Path, what: str, known: list[str]) -> PermanentError:
     return PermanentError(what, where=str(path), remedy=f"use one of: {', '.join(known)}")
 
 
-def check_sources(mapping: SourcesFile, systems: list[SourceSystem], path: Path) -> None:
+def check_sources(mapping: SourcesFile, systems: Sequence[SourceSystem], path: Path) -> None:
     """Raise :class:`PermanentError` where ``mapping`` names a source system that there is not."""
     known = [system.name for system in systems]
     unknown = sorted(set(mapping.sources) - set(known))
     if unknown:
         raise _unknown(path, f"no source system {', '.join(unknown)}", known)
+
+
+def _current(path: Path) -> SourcesFile:
+    try:
+        modified = path.stat().st_mtime_ns
+    except OSError as error:
+        raise _unreadable(path, error) from error
+    return _cached(path, modified)
 
 
 @cache

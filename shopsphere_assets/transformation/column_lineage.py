@@ -58,7 +58,7 @@ class ColumnLineage:
             return known
         try:
             sources = _read_off(sql, dialect, self._manifest, parents)
-        except SqlglotError as error:
+        except (SqlglotError, ValueError) as error:
             log.warning("no column lineage of %s: %s", node["name"], error)
             return None
         kept.write_text(json.dumps(sources))

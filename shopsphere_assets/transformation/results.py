@@ -7,8 +7,10 @@ must not publish the failures of an earlier build of others.
 from __future__ import annotations
 
 import json
+from collections.abc import Collection
 from datetime import datetime
 from pathlib import Path
+from typing import Any
 
 import pyarrow as pa
 
@@ -30,23 +32,47 @@ NODE_RESULTS = TableDefinition(
     comment="The latest result of every dbt model and test.",
 )
 
-_BROKEN = ("error", "fail", "skipped", "runtime error")
+_STARTED = "started"
+_BROKEN = ("error", "fail", "skipped", "runtime error", _STARTED)
+
+
+def record_start(warehouse: Warehouse, models: Collection[str], *, run_id: str, started_at: datetime) -> None:
+    """Note that ``models`` are being built: one whose build was killed has no good result until the next."""
+    rows = [_row(model, _STARTED, "the build has not ended", run_id, started_at) for model in sorted(models)]
+    _replace(warehouse, rows)
 
 
 def record_results(warehouse: Warehouse, run_results: Path, *, run_id: str, finished_at: datetime) -> None:
     """Take the results of one dbt run (``run_results.json``) for the latest of their models and tests."""
     results = json.loads(run_results.read_text())["results"]
     rows = [
-        {
-            "node_id": result["unique_id"],
-            "status": result["status"],
-            "message": result.get("message"),
-            "run_id": run_id,
-            "finished_at": finished_at,
-            "seconds": result.get("execution_time") or 0.0,
-        }
+        _row(
+            result["unique_id"],
+            result["status"],
+            result.get("message"),
+            run_id,
+            finished_at,
+            result.get("execution_time") or 0.0,
+        )
         for result in results
     ]
+    _replace(warehouse, rows)
+
+
+def _row(
+    node_id: str, status: str, message: str | None, run_id: str, finished_at: datetime, seconds: float = 0.0
+) -> dict[str, Any]:
+    return {
+        "node_id": node_id,
+        "status": status,
+        "message": message,
+        "run_id": run_id,
+        "finished_at": finished_at,
+        "seconds": seconds,
+    }
+
+
+def _replace(warehouse: Warehouse, rows: list[dict[str, Any]]) -> None:
     warehouse.ensure_tables([NODE_RESULTS])
     with warehouse.transaction() as transaction:
         names = [row["node_id"] for row in rows]

@@ -247,12 +247,12 @@ class Platform:
             definitions = dg.Definitions.merge(*(raw_source(system) for system in systems))
             with dg.DagsterInstance.ephemeral() as instance:
                 result = dg.materialize(
-                    list(definitions.assets or ()),
+                    definitions.resolve_asset_graph().assets_defs,
                     instance=instance,
                     resources={"platform": PlatformResource()},
                     raise_on_error=False,
                 )
-        run = AssetRun()
+        run = AssetRun(records="\n".join(str(event) for event in result.all_events))
         for event in result.all_events:
             if event.is_step_failure:
                 run.failures[(event.step_key or "").removeprefix("raw__").replace("__", "/", 1)] = _cause(event)
@@ -263,8 +263,12 @@ class Platform:
 
 @dataclass
 class AssetRun:
-    """What became of a run of raw tables: the message of each that failed, and those that did not."""
+    """What became of a run of raw tables: the message of each that failed, and those that did not.
 
+    ``records``: everything that Dagster keeps of the run, as text.
+    """
+
+    records: str = ""
     failures: dict[str, str] = field(default_factory=dict)
     materialized: set[str] = field(default_factory=set)
 

@@ -60,9 +60,7 @@ def purchases(repository: Path) -> list[Purchase]:
 
 
 @pytest.fixture
-def environment(
-    mariadb_url: str, purchases: list[Purchase], repository: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def environment(mariadb_url: str, purchases: list[Purchase], repository: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The settings of docs/how-to/your-own-shop.md, on a MariaDB that holds the purchases."""
     parts = urlsplit(mariadb_url)
     connection = pymysql.connect(
@@ -129,13 +127,13 @@ def test_the_marts_agree_with_the_file_to_the_cent(purchases: list[Purchase]) ->
     assert found == expected
     assert sum(day.gross_amount for day in found.values()) == sum(p.dollars for p in purchases)
     every = len(purchases)
-    assert counts() == {name: (every, every, 0, 0) for name in ("shop_db/orders", "shop_db/order_items")}
+    assert counts() == dict.fromkeys(("shop_db/orders", "shop_db/order_items"), (every, every, 0, 0))
 
     # The second run reads the look-back again, which changes nothing.
     shopsphere("run")
     newest = max(p.purchased_on for p in purchases)
     again = every + sum(p.purchased_on >= newest - _LOOKBACK for p in purchases)
-    assert counts() == {name: (again, again, 0, 0) for name in ("shop_db/orders", "shop_db/order_items")}
+    assert counts() == dict.fromkeys(("shop_db/orders", "shop_db/order_items"), (again, again, 0, 0))
     assert published_days() == expected
     assert json.loads(shopsphere("status", "--json"))["publication"]["version"] == 2
 

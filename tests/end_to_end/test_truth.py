@@ -5,19 +5,16 @@ from __future__ import annotations
 import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import polars as pl
-import psycopg
 import pytest
-from psycopg.rows import dict_row
 
 from simulator.files.support import is_truncated_on
 from simulator.world import KEYS
 from tests.end_to_end.conftest import FURTHER_DAYS, Loaded, State, state_of
 from tests.end_to_end.pipeline import DATABASE_SOURCES, TABLES, Platform, Shop
-from tests.end_to_end.source_rows import identities_in_quarantine, identities_in_truth, whole_lines
+from tests.end_to_end.source_rows import identities_in_quarantine, identities_in_truth
 
 ROW = ["label", "identity"]
 
@@ -116,3 +113,152 @@ def first_rows(shop: Shop, label: str) -> Iterator[dict[str, Any]]:
             for gone in day.deleted[label][key]:
                 rows.pop(gone, None)
     return iter(rows.values())
+
+
+def test_every_visible_error_is_in_quarantine_with_its_rule(verdict: Verdict) -> None:
+    """Whatever a row rule can see and still stands at its source is set aside for the right reason."""
+    judged = verdict.planted.join(verdict.quarantined.select(*ROW, "rules"), on=ROW, how="left")
+    caught = judged.filter(pl.col("rules").list.contains(pl.col("rule")))
+    missed = judged.join(caught, on=[*ROW, "kind", "rule"], how="anti")
+    assert missed.select(*ROW, "kind", "rule", "wrong_value", "rules").rows() == []
+    assert judged.height > 1_000
+    assert verdict.planted["kind"].n_unique() >= 20
+
+
+def test_no_good_row_is_in_quarantine(
+    verdict: Verdict, embedded: Loaded, record_property: pytest.RecordProperty
+) -> None:
+    """The share of good rows set aside is none; what was planted, caught and harmed is told per table."""
+    lines = pl.col("rules").list.eval(pl.element() == "line.truncated").list.any()
+    harmed = verdict.quarantined.filter(~lines).join(verdict.planted, on=ROW, how="anti")
+    caught = verdict.planted.join(verdict.quarantined, on=ROW, how="semi")
+    counts = embedded.state.delivered.group_by("label", maintain_order=True).len("rows")
+    for name, frame in (("planted", verdict.planted), ("caught", caught), ("harmed", harmed)):
+        found = frame.select(ROW).unique().group_by("label").len(name)
+        counts = counts.join(found, on="label", how="left", maintain_order="left")
+    counts = counts.fill_null(0).sort("label")
+    totals = counts.select(pl.lit("all").alias("label"), pl.exclude("label").sum())
+    table = pl.concat([counts, totals])
+    record_property("truth", table.write_csv())
+    with pl.Config(tbl_rows=-1, tbl_hide_dataframe_shape=True, tbl_hide_column_data_types=True):
+        sys.stdout.write(f"\nRows with a planted error that a row rule can see, and what became of them\n{table}\n")
+    assert harmed.select(*ROW, "rules").rows() == []
+
+
+def test_errors_that_no_row_rule_sees_are_let_through(shop: Shop, embedded: Loaded, verdict: Verdict) -> None:
+    """A row whose only fault is one that a row rule cannot see is loaded: set rules and models are for those."""
+    truth = identities_in_truth(shop, embedded.state.truth)
+    unseen = truth.filter(~pl.col("is_row_visible") & (pl.col("kind") != "truncated_file"))
+    alone = unseen.join(verdict.planted, on=ROW, how="anti")
+    assert alone.height > 100
+    assert alone.join(verdict.quarantined, on=ROW, how="semi").is_empty()
+
+
+def test_the_rest_of_an_export_that_broke_off_is_set_aside_and_told(shop: Shop, embedded: Loaded) -> None:
+    """The severed line is in quarantine with its place; the file stands in the ledger as truncated."""
+    name = broken_off(shop)
+    platform = embedded.platform
+    entries = embedded.state.quarantine.filter(pl.col("rules").list.contains("line.truncated"))
+    [(source, table, position)] = entries.select("source", "table_name", "position").rows()
+    assert (source, table, position.rpartition(":")[0]) == ("support", "tickets", name)
+    files = platform.query("select path, status, note, rows_read from ledger.files where status <> 'read'")
+    [(path, status, note, rows)] = files.rows()
+    assert (path, status) == (name, "truncated")
+    assert rows == int(position.rpartition(":")[2])
+    assert note
+
+
+# The shop goes on ------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Later:
+    """After further days, each followed by a run: what two platforms that followed hold, and one that begins."""
+
+    followed: dict[str, State]
+    from_scratch: State
+    platform: Platform
+    scratch: Platform
+
+
+@pytest.fixture(scope="module")
+def later(shop: Shop, embedded: Loaded, on_servers: Loaded, tmp_path_factory: pytest.TempPathFactory) -> Later:
+    """Four more days, day by day with a run after each and one run that finds nothing new."""
+    platforms = {"embedded": embedded.platform, "on servers": on_servers.platform}
+    for _ in range(FURTHER_DAYS):
+        shop.advance(1)
+        for platform in platforms.values():
+            platform.ingest()
+    for platform in platforms.values():
+        platform.ingest()
+    scratch = Platform(tmp_path_factory.mktemp("scratch"), shop.variables)
+    scratch.ingest()
+    followed = {name: state_of(shop, platform) for name, platform in platforms.items()}
+    return Later(followed, state_of(shop, scratch), embedded.platform, scratch)
+
+
+def kept_versions(shop: Shop, state: State, scratch: State, label: str) -> pl.DataFrame:
+    """Rows of a raw table that only whoever followed the source can have.
+
+    A source that changes in place forgets: the good version of a row whose present version is in quarantine, and
+    a row that was deleted. Both are kept.
+    """
+    key = TABLES[label].key[0]
+    bad = identities_in_quarantine(scratch.quarantine).filter(pl.col("label") == label)["row_key"]
+    present = state.delivered.filter(pl.col("label") == label)["row_key"]
+    text = pl.col(key).cast(pl.String)
+    return state.raw[label].filter(text.is_in(bad.implode()) | ~text.is_in(present.implode()))
+
+
+@pytest.mark.parametrize("name", ["embedded", "on servers"])
+def test_following_day_by_day_gives_what_one_run_from_scratch_gives(shop: Shop, later: Later, name: str) -> None:
+    """Raw tables are equal but for the versions that the sources have forgotten, which are good ones and kept."""
+    state, scratch = later.followed[name], later.from_scratch
+    kept_rows = 0
+    for label, table in TABLES.items():
+        key = list(table.key)
+        if label.split("/")[0] in ("web_logs", "crm_files", "support"):
+            kept = state.raw[label].clear()
+        else:
+            kept = kept_versions(shop, state, scratch, label)
+        same = state.raw[label].join(kept, on=key, how="anti").sort(key)
+        assert same.equals(scratch.raw[label]), label
+        kept_rows += kept.height
+    assert 0 < kept_rows < 100
+
+
+def test_following_closes_the_ledger_and_doubles_no_entry(later: Later) -> None:
+    accounted = pl.col("rows_loaded") + pl.col("rows_quarantined") + pl.col("rows_excluded")
+    for state in (*later.followed.values(), later.from_scratch):
+        assert state.batches.filter(pl.col("rows_read") != accounted).is_empty()
+        assert (
+            state.quarantine.filter(pl.struct("source", "table_name", "row_key", "payload").is_duplicated())
+            .filter(pl.col("row_key") != "")
+            .is_empty()
+        )
+
+
+def test_following_misses_no_error(shop: Shop, later: Later) -> None:
+    """Every visible error that stands at a source at the end is in quarantine, whoever read it when."""
+    truth = identities_in_truth(shop, later.followed["embedded"].truth.filter(pl.col("is_row_visible")))
+    for state in later.followed.values():
+        found = identities_in_quarantine(state.quarantine).explode("rules").select(*ROW, rule="rules")
+        assert truth.join(found, on=[*ROW, "rule"], how="anti").select(*ROW, "rule").rows() == []
+
+
+def test_following_gives_the_same_marts(shop: Shop, later: Later) -> None:
+    """With the versions that the source has forgotten taken out, the marts equal those made from scratch."""
+    state = later.followed["embedded"]
+    with later.platform.warehouse.transaction() as transaction:
+        for label, table in TABLES.items():
+            if label.split("/")[0] in ("shop_db", "catalogue_db", "hubspot", "reviews"):
+                for key in kept_versions(shop, state, later.from_scratch, label)[table.key[0]]:
+                    transaction.execute(f"delete from {table.definition} where {table.key[0]} = $1", [key])
+    marts = []
+    for platform in (later.platform, later.scratch):
+        platform.build()
+        platform.publish()
+        marts.append(platform.marts())
+    followed, scratch = marts
+    assert set(followed) == set(scratch)
+    assert [name for name in scratch if not followed[name].equals(scratch[name])] == []

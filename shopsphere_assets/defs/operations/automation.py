@@ -13,5 +13,6 @@ def automation() -> dg.Definitions:
         target=dg.AssetSelection.all() - dg.AssetSelection.key_prefixes(["raw"]),
         default_status=dg.DefaultSensorStatus.RUNNING,
         minimum_interval_seconds=15,
+        description="Starts a run for the models and the publication whose upstream tables have changed.",
     )
     return dg.Definitions(sensors=[sensor])

@@ -4,27 +4,33 @@ from datetime import UTC, datetime, timedelta
 
 import dagster as dg
 
-from shopsphere_assets.defs.platform import Platform
+from shopsphere_assets.defs.platform import Platform, faults
 from shopsphere_assets.ingestion.lake import remove_orphans
+from shopsphere_assets.transformation.project import remove_old_artifacts
 
 INGEST_JOB = "ingest"
 BUILD_JOB = "build"
 
 RAW = dg.AssetSelection.key_prefixes(["raw"])
 
-
 _ORPHAN_AGE = timedelta(days=1)
 
 
-@dg.op(description="Remove what killed runs left in the lake, and publications beyond the number to keep.")
+@dg.op(
+    description="Remove what killed runs left in the lake and failed builds in dbt's folder, and publications beyond "
+    "the number to keep."
+)
 def tidy_up(context: dg.OpExecutionContext, platform: Platform) -> None:
-    """Remove orphaned batches and old publications."""
-    warehouse = platform.warehouse()
-    warehouse.prepare()
-    paths = warehouse.query("SELECT lake_path FROM ledger.batches").column(0).to_pylist()
-    removed = remove_orphans(platform.settings.lake, set(paths), datetime.now(UTC) - _ORPHAN_AGE)
-    warehouse.drop_old_publications(platform.settings.kept_publications)
-    context.log.info(f"removed {len(removed)} orphaned batches: {', '.join(removed) or 'none'}")
+    """Remove orphaned batches, the artifacts of failed builds and old publications."""
+    settings, before = platform.settings, datetime.now(UTC) - _ORPHAN_AGE
+    with faults(context):
+        warehouse = platform.warehouse()
+        warehouse.prepare()
+        paths = warehouse.query("SELECT lake_path FROM ledger.batches").column(0).to_pylist()
+        removed = remove_orphans(settings.lake, set(paths), before)
+        warehouse.drop_old_publications(settings.kept_publications)
+    builds = remove_old_artifacts(settings, before)
+    context.log.info(f"removed {len(removed)} orphaned batches: {', '.join(removed) or 'none'}; {len(builds)} builds")
 
 
 @dg.definitions

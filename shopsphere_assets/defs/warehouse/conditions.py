@@ -5,8 +5,8 @@ from __future__ import annotations
 import dagster as dg
 
 # eager() ignores checks that failed in earlier runs, hence the second condition. The third keeps an asset
-# whose last attempt failed from being asked for again at every tick: only what is upstream, its own code or
-# the next quarter of an hour gives it another chance.
+# whose last attempt failed from being asked for again whenever something upstream changes: only its own code
+# or the next quarter of an hour gives it another chance.
 AFTER_UPSTREAM = (
     dg.AutomationCondition.eager()
     & dg.AutomationCondition.all_deps_blocking_checks_passed()

@@ -2,8 +2,9 @@
 
 import json
 import os
+import shutil
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from datetime import UTC, datetime
 from functools import cache
 from typing import Any
@@ -18,10 +19,9 @@ from dagster_dbt import (
     dbt_assets,
 )
 
-from resources.errors import PermanentError
 from resources.settings import load_settings
 from resources.warehouse.base import BUILD_PREFIX
-from shopsphere_assets.defs.platform import Platform, failure
+from shopsphere_assets.defs.platform import Platform, faults
 from shopsphere_assets.defs.raw import source_systems
 from shopsphere_assets.defs.warehouse.conditions import AFTER_UPSTREAM
 from shopsphere_assets.transformation.column_lineage import ColumnLineage
@@ -33,7 +33,7 @@ from shopsphere_assets.transformation.project import (
     prepare_manifest,
     target_folder,
 )
-from shopsphere_assets.transformation.results import record_results
+from shopsphere_assets.transformation.results import record_results, record_start
 
 WAREHOUSE_POOL = "warehouse"
 
@@ -85,12 +85,13 @@ def dbt() -> dg.Definitions:
     )
     def dbt_models(context: dg.AssetExecutionContext, dbt: DbtCliResource, platform: Platform) -> Iterator[Any]:
         warehouse = platform.warehouse()
-        try:
-            warehouse.prepare()
-            warehouse.ensure_tables([t.definition for system in source_systems() for t in system.tables])
-        except PermanentError as error:
-            raise failure(error) from error
-        with warehouse.writer_lock(), _environment(dbt_environment(platform.settings)):
+        with ExitStack() as stack:
+            with faults(context):
+                warehouse.prepare()
+                warehouse.ensure_tables([t.definition for system in source_systems() for t in system.tables])
+                stack.enter_context(warehouse.writer_lock())
+                record_start(warehouse, _selected_models(context), run_id=context.run_id, started_at=datetime.now(UTC))
+            stack.enter_context(_environment(dbt_environment(platform.settings)))
             invocation = dbt.cli(
                 ["build", "--exclude-resource-type", "unit_test"], context=context, raise_on_error=False
             )
@@ -101,15 +102,25 @@ def dbt() -> dg.Definitions:
             )
             for event in invocation.stream():
                 yield _with_lineage(event, lineage, invocation, translator, project)
-        results = invocation.target_path / "run_results.json"
-        if results.exists():
-            record_results(warehouse, results, run_id=context.run_id, finished_at=datetime.now(UTC))
+            results = invocation.target_path / "run_results.json"
+            if results.exists():
+                record_results(warehouse, results, run_id=context.run_id, finished_at=datetime.now(UTC))
         broken = invocation.get_error()
         if broken:
             raise dg.Failure(description=str(broken), allow_retries=False) from broken
+        # Eight megabytes a run; those of a failed one stay for who looks into it, until maintenance.
+        shutil.rmtree(invocation.target_path, ignore_errors=True)
 
     resource = DbtCliResource(project_dir=project, dbt_executable=dbt_executable())
     return dg.Definitions(assets=[dbt_models], resources={"dbt": resource})
+
+
+def _selected_models(context: dg.AssetExecutionContext) -> set[str]:
+    """The unique ids of the models that this run builds."""
+    selected = context.selected_asset_keys
+    translator = Translator()
+    models = {i: node for i, node in _nodes().items() if node["resource_type"] == "model"}
+    return {i for i, node in models.items() if translator.get_asset_key(node) in selected}
 
 
 @contextmanager

@@ -4,9 +4,7 @@ from collections.abc import Iterator
 
 import dagster as dg
 
-from resources.errors import PermanentError
-from resources.settings import load_settings
-from shopsphere_assets.defs.platform import Platform, failure
+from shopsphere_assets.defs.platform import Platform, faults
 from shopsphere_assets.defs.warehouse.conditions import AFTER_UPSTREAM
 from shopsphere_assets.defs.warehouse.dbt import WAREHOUSE_POOL, mart_keys, result_nodes
 from shopsphere_assets.transformation.results import broken_nodes
@@ -34,7 +32,7 @@ def publication() -> dg.Definitions:
         context: dg.AssetExecutionContext, platform: Platform
     ) -> Iterator[dg.MaterializeResult[None]]:
         warehouse = platform.warehouse()
-        try:
+        with faults(context):
             broken = broken_nodes(warehouse, result_nodes())
             if broken:
                 # Not a failure of its own: the build that broke has failed and is what wants repair.
@@ -44,10 +42,10 @@ def publication() -> dg.Definitions:
                 )
                 return
             published = warehouse.publish(context.run_id)
-            warehouse.drop_old_publications(load_settings().kept_publications)
-        except PermanentError as error:
-            raise failure(error) from error
-        marts = warehouse.read_publication("select * from publication.tables order by 1, 2", version=published.version)
+            warehouse.drop_old_publications(platform.settings.kept_publications)
+            marts = warehouse.read_publication(
+                "select * from publication.tables order by 1, 2", version=published.version
+            )
         records = [
             dg.TableRecord({k: v if isinstance(v, int) else str(v) for k, v in row.items()})
             for row in marts.to_pylist()

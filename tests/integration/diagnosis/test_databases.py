@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Sequence
+from contextlib import closing
 from datetime import date
 from pathlib import Path
 from urllib.parse import urlsplit, urlunsplit
@@ -18,7 +19,8 @@ from tests import servers
 from tests.integration.diagnosis.conftest import Doctor
 
 PURCHASES = (
-    "CREATE TABLE purchases (purchase_id INT PRIMARY KEY, buyer INT, bought_at {moment}, total DECIMAL(10, 2), note TEXT)"
+    "CREATE TABLE purchases"
+    " (purchase_id INT PRIMARY KEY, buyer INT, bought_at {moment}, total DECIMAL(10, 2), note TEXT)"
 )
 COLUMNS = {
     "order_id": "purchase_id",
@@ -42,10 +44,9 @@ def execute(url: str, statements: Sequence[str]) -> None:
     if url.startswith("mysql"):
         servers.mariadb_execute(url, f"USE {urlsplit(url).path.lstrip('/')}", *statements)
     elif url.startswith("sqlite"):
-        with sqlite3.connect(urlsplit(url).path) as connection:
+        with closing(sqlite3.connect(urlsplit(url).path)) as file, file:
             for statement in statements:
-                connection.execute(statement)
-        connection.close()
+                file.execute(statement)
     else:
         with psycopg.connect(url) as connection:
             for statement in statements:
@@ -123,9 +124,9 @@ def test_values_that_do_not_fit_are_counted_with_an_example(doctor: Doctor, shop
     mapping = sources({"currency": currency, "tax_amount": tax, "shipping_amount": "'free'"})
     report = doctor(shop_db_url=shop_url, sources_file=mapping)
     assert report.exit_code == 1
-    assert "1 of 20 sampled values are missing" in report.words("shop_db/orders.customer_id", "warning")
+    assert "1 of 20 sampled values is missing" in report.words("shop_db/orders.customer_id", "warning")
     assert "rule allowed_values, e.g. 'EURO'" in report.words("shop_db/orders.currency", "warning")
-    assert "do not parse as an amount" in report.words("shop_db/orders.tax_amount", "warning")
+    assert "does not parse as an amount" in report.words("shop_db/orders.tax_amount", "warning")
     assert "e.g. 'ten'" in report.words("shop_db/orders.tax_amount", "warning")
     # More than the share at which the readers of a table wait.
     assert "20 of 20 sampled values do not parse" in report.words("shop_db/orders.shipping_amount", "failed")
@@ -134,7 +135,7 @@ def test_values_that_do_not_fit_are_counted_with_an_example(doctor: Doctor, shop
 def test_a_key_that_repeats_is_pointed_out(doctor: Doctor, shop_url: str) -> None:
     execute(shop_url, ["INSERT INTO purchases VALUES (2, 7, '2026-01-02 03:04:05', 9.90, 'x')"])
     report = doctor(shop_db_url=shop_url, sources_file=sources({"order_id": "buyer"}))
-    assert "1 of 2 sampled rows repeat the key" in report.words("shop_db/orders.order_id", "warning")
+    assert "1 of 2 sampled rows repeats the key" in report.words("shop_db/orders.order_id", "warning")
 
 
 def test_the_type_of_an_empty_table_must_be_able_to_fit(doctor: Doctor, mariadb_url: str) -> None:

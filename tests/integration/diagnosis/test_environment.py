@@ -85,9 +85,7 @@ def test_a_mistyped_setting_is_pointed_out(doctor: Doctor) -> None:
         ({"sources_file": "missing.yml"}, "sources file", "cannot be read"),
     ],
 )
-def test_a_store_that_cannot_be_used_fails(
-    doctor: Doctor, settings: dict[str, str], subject: str, words: str
-) -> None:
+def test_a_store_that_cannot_be_used_fails(doctor: Doctor, settings: dict[str, str], subject: str, words: str) -> None:
     report = doctor(**settings)
     assert report.exit_code == 1
     assert words in report.words(subject)

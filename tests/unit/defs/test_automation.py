@@ -1,0 +1,160 @@
+"""When models and the publication are made anew, judged by Dagster's own evaluation of the conditions."""
+
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import dagster as dg
+import pytest
+
+from shopsphere_assets.defs.warehouse.conditions import AFTER_UPSTREAM
+
+MORNING = datetime(2026, 3, 1, 8, 1, tzinfo=UTC)
+"""A minute past the quarter of an hour at which failed assets get another chance."""
+
+MODELS = {"stg_orders", "fct_orders", "publication"}
+OTHERS = {"stg_events", "fct_sessions"}
+
+
+class World:
+    """A small platform: two raw tables, two chains of models in one op as dbt's are, one publication.
+
+    ``broken``: what fails when it is materialized; ``blocked``: raw tables whose check fails.
+    """
+
+    def __init__(self, instance: dg.DagsterInstance) -> None:
+        self.instance, self.now = instance, MORNING
+        self.broken: set[str] = set()
+        self.blocked: set[str] = set()
+        self._cursor: Any = None
+        self.definitions = self._definitions()
+
+    def _definitions(self) -> dg.Definitions:
+        world = self
+
+        def raw(name: str) -> dg.AssetsDefinition:
+            key = dg.AssetKey(["raw", name])
+
+            @dg.asset(key=key, check_specs=[dg.AssetCheckSpec("quarantine_share", asset=key, blocking=True)])
+            def made() -> Iterator[dg.MaterializeResult[None]]:
+                yield dg.MaterializeResult(check_results=[dg.AssetCheckResult(passed=name not in world.blocked)])
+
+            return made
+
+        def model(name: str, *parents: dg.AssetKey) -> dg.AssetSpec:
+            return dg.AssetSpec(name, deps=parents, automation_condition=AFTER_UPSTREAM, skippable=True)
+
+        @dg.multi_asset(
+            specs=[
+                model("stg_orders", dg.AssetKey(["raw", "orders"])),
+                model("fct_orders", dg.AssetKey("stg_orders")),
+                model("stg_events", dg.AssetKey(["raw", "events"])),
+                model("fct_sessions", dg.AssetKey("stg_events")),
+            ],
+            can_subset=True,
+        )
+        def models(context: dg.AssetExecutionContext) -> Iterator[dg.MaterializeResult[None]]:
+            bad = set()
+            for name in ("stg_orders", "fct_orders", "stg_events", "fct_sessions"):
+                if dg.AssetKey(name) in context.selected_asset_keys:
+                    if name in world.broken:
+                        bad.add(name)
+                    else:
+                        yield dg.MaterializeResult(asset_key=name)
+            if bad:
+                raise dg.Failure(f"{bad} failed", allow_retries=False)
+
+        @dg.asset(
+            deps=["fct_orders", "fct_sessions"], automation_condition=AFTER_UPSTREAM, output_required=False
+        )
+        def publication() -> Iterator[dg.MaterializeResult[None]]:
+            yield dg.MaterializeResult()
+
+        return dg.Definitions(assets=[raw("orders"), raw("events"), models, publication])
+
+    def ingest(self, *names: str) -> None:
+        """Materialize raw tables, as a sensor's run does."""
+        self._run({dg.AssetKey(["raw", name]) for name in names})
+
+    def tick(self, *, seconds: int = 15, is_run: bool = True) -> set[str]:
+        """Let time pass and evaluate the conditions; what they ask for is run, unless told otherwise."""
+        self.now += timedelta(seconds=seconds)
+        result = dg.evaluate_automation_conditions(
+            self.definitions, self.instance, cursor=self._cursor, evaluation_time=self.now
+        )
+        self._cursor = result.cursor
+        requested = {r.key for r in result.results if not r.true_subset.is_empty}
+        if requested and is_run:
+            self._run(requested)
+        return {key.to_user_string() for key in requested}
+
+    def _run(self, keys: set[dg.AssetKey]) -> None:
+        dg.materialize(
+            list(self.definitions.assets or ()),  # type: ignore[arg-type]
+            instance=self.instance,
+            selection=dg.AssetSelection.assets(*keys),
+            raise_on_error=False,
+        )
+
+
+@pytest.fixture
+def world() -> Iterator[World]:
+    with dg.DagsterInstance.ephemeral() as instance:
+        world = World(instance)
+        world.ingest("orders", "events")
+        assert world.tick() == MODELS | OTHERS
+        assert world.tick() == set()
+        yield world
+
+
+def test_new_rows_ask_once_for_all_that_is_made_of_them_together(world: World) -> None:
+    world.ingest("orders")
+    assert world.tick() == MODELS
+    assert [world.tick() for _ in range(3)] == [set()] * 3
+
+
+def test_nothing_is_asked_for_while_the_run_that_was_asked_for_waits(world: World) -> None:
+    world.ingest("orders")
+    assert world.tick(is_run=False) == MODELS
+    assert [world.tick() for _ in range(3)] == [set()] * 3
+
+
+def test_a_failed_model_is_asked_for_at_the_next_quarter_and_not_at_every_change(world: World) -> None:
+    world.broken = {"fct_orders"}
+    world.ingest("orders")
+    assert world.tick() == MODELS
+    for _ in range(3):
+        world.ingest("orders")
+        assert "fct_orders" not in world.tick()
+    # 08:15 passes; with the fault still there it is one attempt for the quarter of an hour.
+    assert "fct_orders" in world.tick(seconds=15 * 60)
+    world.ingest("orders")
+    assert "fct_orders" not in world.tick()
+
+
+def test_after_the_repair_model_and_publication_are_made_at_the_next_quarter(world: World) -> None:
+    world.broken = {"fct_orders"}
+    world.ingest("orders")
+    world.tick()
+    world.broken = set()
+    assert {"fct_orders", "publication"} <= world.tick(seconds=15 * 60)
+    assert world.tick() == set()
+
+
+def test_a_failed_model_does_not_hold_up_the_others(world: World) -> None:
+    world.broken = {"fct_orders"}
+    world.ingest("orders")
+    world.tick()
+    world.ingest("events")
+    assert world.tick() >= OTHERS
+
+
+def test_a_failed_blocking_check_holds_back_what_is_made_of_the_table_and_nothing_else(world: World) -> None:
+    world.blocked = {"orders"}
+    world.ingest("orders", "events")
+    assert world.tick() == OTHERS | {"publication"}
+    world.ingest("orders")
+    assert [world.tick(seconds=15 * 60) for _ in range(2)] == [set()] * 2
+    world.blocked = set()
+    world.ingest("orders")
+    assert world.tick() == MODELS
