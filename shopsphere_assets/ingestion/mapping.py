@@ -19,7 +19,7 @@ file is read when the definitions are loaded; it holds no secrets.
 
 from __future__ import annotations
 
-from collections.abc import Hashable
+from collections.abc import Hashable, Sequence
 from functools import cache
 from pathlib import Path
 from typing import Any

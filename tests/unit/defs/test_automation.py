@@ -80,7 +80,12 @@ class World:
         """Let time pass and evaluate the conditions; what they ask for is run, unless told otherwise."""
         self.now += timedelta(seconds=seconds)
         result = dg.evaluate_automation_conditions(
-            self.definitions, self.instance, cursor=self._cursor, evaluation_time=self.now
+            self.definitions,
+            self.instance,
+            # Named, because the default is a beta feature of Dagster's that warns.
+            asset_selection=dg.AssetSelection.all(),
+            cursor=self._cursor,
+            evaluation_time=self.now,
         )
         self._cursor = result.cursor
         requested = {r.key for r in result.results if not r.true_subset.is_empty}
