@@ -45,6 +45,7 @@ bench: $(INSTALLED)
 
 docs: $(INSTALLED)
 	@$(BIN)/python docs/generate.py
+	@$(BIN)/python -m shopsphere_assets.diagnosis.settings_reference > docs/settings.md
 
 clean:
 	rm -rf .venv .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis

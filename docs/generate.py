@@ -1,6 +1,6 @@
 """Writes the reference pages that follow from the code: raw tables, marts, command line.
 
-Run it with the project's Python: ``.venv/bin/python docs/generate.py``. A test compares the pages with what
+Run it by ``make docs``. A test compares the pages with what
 this module makes, so that they cannot fall behind. Belongs here: turning declarations into Markdown. Does not
 belong here: anything that the contracts, the dbt project or the commands do not already say.
 """
@@ -117,7 +117,7 @@ def _origin(table: RawTable) -> str:
 
 def rule_name(check: Check) -> str:
     """What the platform calls the rule of a check on one column."""
-    return validate._RULES.get(str(check.name), str(check.name))
+    return validate.RULES.get(str(check.name), str(check.name))
 
 
 def _rule(check: Check) -> str:

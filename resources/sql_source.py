@@ -4,10 +4,11 @@ Belongs here: connecting, streaming, asking one value, describing columns, and t
 into ones a person can act on. Does not belong here: which tables there are and what their columns mean.
 
 The rows of servers come through ConnectorX, whose binary protocol runs near the speed of the wire. What it
-would change in silence (decimals beyond ten places, times of day over 24 hours, types it does not know) is
-cast to text at the source. What it stops at (a zero date, NaN, a decimal beyond 28 digits) is found only while
-reading; the read then starts again with those types as text too, so that such values arrive as they stand and
-the contract judges them. SQLite, whose columns hold values of any type, is read through Python's own driver.
+would change in silence (decimals beyond ten places, times of day over 24 hours, numbers in JSON, types it does
+not know) is cast to text at the source. What it stops at (a zero date, NaN, a decimal beyond 28 digits) is
+found only while reading; the read then starts again with those types as text too, so that such values arrive as
+they stand and the contract judges them. SQLite, whose columns hold values of any type, is read through Python's
+own driver.
 """
 
 from __future__ import annotations
@@ -56,10 +57,10 @@ _MOST_DECIMAL_PLACES = 10
 _DECIMALS = {"numeric", "newdecimal"}
 # What PostgreSQL's reader gives as it is; MySQL's does so for all types but these.
 _POSTGRES_NATIVE = {
-    *("bool", "int2", "int4", "int8", "float8", "text", "varchar", "name", "uuid", "json", "jsonb", "bytea"),
+    *("bool", "int2", "int4", "int8", "float8", "text", "varchar", "name", "uuid", "bytea"),
     *("date", "timestamp", "timestamptz"),
 }
-_MYSQL_FOREIGN = {"time", "bit"}
+_MYSQL_FOREIGN = {"time", "bit", "json"}
 # Types of which single values stop the reader.
 _RISKY = {"date", "datetime", "timestamp", "timestamptz", "newdate"} | _DECIMALS
 
@@ -139,6 +140,7 @@ class SqlSource:
             return
         except UnreadableValueError as unreadable:
             log.warning("%s: %s; reading dates and decimals as text", self.name, unreadable)
+        self.ask("SELECT 1")  # it may have been the connection; ConnectorX would try for half a minute
         yield Chunk(rows=pl.DataFrame(), bytes_read=0, restart=True)
         try:
             yield from self._stream(query, columns, key, as_text=frozenset(_RISKY))

@@ -110,6 +110,11 @@ class Simulation:
             )
         return cls(home, sinks, known, next_day)
 
+    @staticmethod
+    def exists(home: Path) -> bool:
+        """Whether a simulation lives in ``home``."""
+        return (home / _STATE).exists()
+
     @property
     def next_day(self) -> int:
         """The number of the first day that has not been simulated."""

@@ -121,12 +121,12 @@ class Warehouse(ABC):
         """The result of one read-only query on the working warehouse."""
 
     @abstractmethod
-    def publish(self, run_id: str) -> Publication:
+    def publish(self, run_id: str, *, keep: int = KEPT_PUBLICATIONS) -> Publication:
         """Publish the marts in ``build_<area>`` as the next version, in one atomic switch.
 
         Readers see the former version to the end of their query and the new one afterwards. Killed at any
         point it leaves the one or the other, and the next call puts right what is left lying about. Versions
-        beyond the newest :data:`KEPT_PUBLICATIONS` are dropped afterwards.
+        beyond the newest ``keep`` are dropped afterwards.
         """
 
     @abstractmethod

@@ -142,11 +142,11 @@ class DuckDBWarehouse(Warehouse):
         with plain_errors(str(self.path)), self._reading() as connection:
             return connection.execute(sql, list(parameters)).to_arrow_table()
 
-    def publish(self, run_id: str) -> Publication:
+    def publish(self, run_id: str, *, keep: int = KEPT_PUBLICATIONS) -> Publication:
         """See :meth:`Warehouse.publish`."""
         with self._writing() as connection, plain_errors(str(self.path)):
             publication = self._folder.publish(connection, run_id)
-        self.drop_old_publications()
+        self.drop_old_publications(keep)
         return publication
 
     def current_publication(self) -> Publication | None:

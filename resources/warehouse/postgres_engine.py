@@ -135,11 +135,11 @@ class PostgresWarehouse(Warehouse):
         with plain_errors(self._where), connect(self.url, read_only=True) as connection:
             return fetch_table(run(connection, sql, parameters))
 
-    def publish(self, run_id: str) -> Publication:
+    def publish(self, run_id: str, *, keep: int = KEPT_PUBLICATIONS) -> Publication:
         """See :meth:`Warehouse.publish`."""
         with self.writer_lock():
             publication = self._publications.publish(run_id)
-            self._publications.drop_old(KEPT_PUBLICATIONS)
+            self._publications.drop_old(keep)
         return publication
 
     def current_publication(self) -> Publication | None:

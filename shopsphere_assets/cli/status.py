@@ -60,20 +60,21 @@ def status(
 
 
 def _show(rows: list[dict[str, Any]], publication: dict[str, Any] | None) -> None:
+    from rich.box import SIMPLE_HEAD
     from rich.console import Console
     from rich.table import Table
 
     console = Console()
-    table = Table(title="Raw tables", title_justify="left")
-    for name in ("table", "read", "loaded", "quarantined", "excluded", "batches", "watermark", "last batch"):
-        table.add_column(name, justify="left" if name in ("table", "watermark", "last batch") else "right")
+    table = Table(title="Raw tables", title_justify="left", box=SIMPLE_HEAD, pad_edge=False, padding=(0, 1, 0, 0))
+    for name in ("table", "read", "loaded", "quarantined", "excluded", "watermark", "last batch"):
+        is_text = name in ("table", "watermark", "last batch")
+        table.add_column(name, justify="left" if is_text else "right", no_wrap=True)
     for row in rows:
         age = row["minutes_since_last_batch"]
         table.add_row(
             row["table"],
             *[f"{row[f'rows_{n}']:,}" for n in ("read", "loaded", "quarantined", "excluded")],
-            str(row["batches"]),
-            (row["watermark"] or "")[:19].replace("T", " "),
+            (row["watermark"] or "")[:16].replace("T", " "),
             "never" if age is None else _ago(age),
         )
     console.print(table)
@@ -88,9 +89,9 @@ def _show(rows: list[dict[str, Any]], publication: dict[str, Any] | None) -> Non
 
 def _ago(minutes: float) -> str:
     if minutes < 1:
-        return "less than a minute ago"
+        return "just now"
     if minutes < 120:
-        return f"{minutes:.0f} minutes ago"
+        return f"{minutes:.0f} min ago"
     if minutes < 48 * 60:
-        return f"{minutes / 60:.0f} hours ago"
+        return f"{minutes / 60:.0f} h ago"
     return f"{minutes / 1440:.0f} days ago"

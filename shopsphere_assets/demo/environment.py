@@ -126,8 +126,19 @@ def open_simulation(
         sinks.append(PostgresSink(catalogue, "catalogue_db"))
     sinks.append(ApiStore(home / "services.sqlite"))
     sinks.append(FileDrops(home / "files", home / "truth"))
+    given = dict(wanted or {})
+    is_new = not Simulation.exists(home)
     with plain_errors():
-        return Simulation.open_or_create(home, sinks, Parameters(**wanted) if wanted else None)
+        simulation = Simulation.open_or_create(home, sinks, Parameters(**given) if is_new else None)
+    wrong = {name: value for name, value in given.items() if getattr(simulation.parameters, name) != value}
+    if wrong:
+        there = ", ".join(f"{name} is {getattr(simulation.parameters, name)}, not {wrong[name]}" for name in wrong)
+        raise PermanentError(
+            f"the shop that lives here was begun with other parameters: {there}",
+            where=str(home),
+            remedy="leave them out to go on with it, or begin another shop in another SHOPSPHERE_HOME",
+        )
+    return simulation
 
 
 @contextmanager

@@ -97,6 +97,9 @@ def ingest(
 def contract_version(table: RawTable) -> str:
     """A short hash of what the contract demands: it changes when a column or a rule changes."""
     schema = table.contract.to_schema()
-    parts = [f"{n}|{c.dtype}|{c.nullable}|{sorted(str(k) for k in c.checks)}" for n, c in schema.columns.items()]
+    parts = [
+        f"{name}|{column.dtype}|{column.nullable}|{sorted(f'{check.name}{check.statistics}' for check in column.checks)}"
+        for name, column in schema.columns.items()
+    ]
     parts += sorted(str(check.name) for check in schema.checks)
     return hashlib.sha256("\n".join(parts).encode()).hexdigest()[:12]

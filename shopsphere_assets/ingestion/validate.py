@@ -28,8 +28,7 @@ QUARANTINE_SCHEMA = {
     "position": pl.String,
 }
 
-# Pandera's names of checks, and what the platform calls the rules.
-_RULES = {
+RULES = {
     "isin": "allowed_values",
     "greater_than_or_equal_to": "minimum",
     "greater_than": "minimum",
@@ -39,6 +38,7 @@ _RULES = {
     "str_startswith": "format",
     "str_length": "length",
 }
+"""Pandera's names of checks, and what the platform calls the rules."""
 
 _ROW = "_row"
 _NUL = "\x00"
@@ -144,7 +144,7 @@ def _broken_rules(
             # PostgreSQL cannot store it, whatever the contract says of the column.
             yield f"{name}.clean_text", name, cells.str.contains(_NUL, literal=True).fill_null(False)
         for check in column.checks:
-            yield f"{name}.{_RULES.get(check.name, check.name)}", name, _broken(check, typed, name)
+            yield f"{name}.{RULES.get(check.name, check.name)}", name, _broken(check, typed, name)
     for check in schema.checks:
         yield str(check.name), None, _broken(check, typed, None)
 

@@ -244,14 +244,13 @@ class Platform:
         """Materialize the raw tables of ``sources`` (default: of all) through Dagster, as the job ``ingest`` does."""
         with self.environment():
             systems = [system for system in source_systems() if not sources or system.name in sources]
-            definitions = dg.Definitions.merge(*(raw_source(system) for system in systems))
+            definitions = dg.Definitions.merge(
+                *(raw_source(system) for system in systems),
+                dg.Definitions(resources={"platform": PlatformResource()}, executor=dg.in_process_executor),
+            )
+            job = definitions.resolve_implicit_global_asset_job_def()
             with dg.DagsterInstance.ephemeral() as instance:
-                result = dg.materialize(
-                    definitions.resolve_asset_graph().assets_defs,
-                    instance=instance,
-                    resources={"platform": PlatformResource()},
-                    raise_on_error=False,
-                )
+                result = job.execute_in_process(instance=instance, raise_on_error=False)
         run = AssetRun(records="\n".join(str(event) for event in result.all_events))
         for event in result.all_events:
             if event.is_step_failure:
@@ -274,14 +273,17 @@ class AssetRun:
 
 
 def _cause(event: dg.DagsterEvent) -> str:
-    """What the UI shows as the cause of a failed step."""
+    """The platform's own words among what Dagster keeps of a failed step's cause, else the last of them."""
     data = event.step_failure_data
     if data.user_failure_data and data.user_failure_data.description:
         return data.user_failure_data.description
+    messages = []
     error = data.error
-    while error is not None and error.cause is not None:
+    while error is not None:
+        messages.append(error.message)
         error = error.cause
-    return error.message if error is not None else ""
+    ours = [message.partition(": ")[2] for message in messages if "what to do:" in message]
+    return ours[0] if ours else messages[-1]
 
 
 def _frame(answer: Any) -> pl.DataFrame:

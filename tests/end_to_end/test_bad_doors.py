@@ -21,7 +21,7 @@ import pytest
 import stamina
 
 from resources.embedded import EmbeddedPostgres
-from shopsphere_assets.defs.raw import factory
+from shopsphere_assets.defs import platform as platform_module
 from tests import servers
 from tests.end_to_end.pipeline import (
     DATABASE_SOURCES,
@@ -32,6 +32,8 @@ from tests.end_to_end.pipeline import (
     postgres_database,
     simulated_shop,
 )
+
+pytestmark = pytest.mark.filterwarnings("ignore:AssetExecutionContext.run_id is deprecated:DeprecationWarning")
 
 SECRET = "hunter2-must-not-be-told"
 """The wrong password; the right ones are checked for as well."""
@@ -59,7 +61,7 @@ def _no_waiting() -> Iterator[None]:
     """Retries as they are, without the pauses between them."""
     stamina.set_testing(True, attempts=3, cap=True)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(factory, "_FIRST_RETRY_SECONDS", 0.0)
+        patch.setattr(platform_module, "_FIRST_RETRY_SECONDS", 0.0)
         yield
     stamina.set_testing(False)
 
@@ -162,8 +164,10 @@ def renamed_in_mariadb(doors: Doors, table: str, column: str) -> Iterator[Variab
     server = doors.mariadb.rpartition("/")[0]
     rename = f"ALTER TABLE {database}.{table} RENAME COLUMN "
     servers.mariadb_execute(server, f"{rename}{column} TO renamed")
-    yield {"SHOPSPHERE_SHOP_DB_URL": doors.mariadb}
-    servers.mariadb_execute(server, f"{rename}renamed TO {column}")
+    try:
+        yield {"SHOPSPHERE_SHOP_DB_URL": doors.mariadb}
+    finally:
+        servers.mariadb_execute(server, f"{rename}renamed TO {column}")
 
 
 @contextmanager
@@ -172,8 +176,10 @@ def dropped_in_postgres(doors: Doors, table: str, column: str) -> Iterator[Varia
     url = doors.shop.databases["catalogue_db"]
     with psycopg.connect(url, autocommit=True) as connection:
         connection.execute(f"alter table {table} rename column {column} to renamed".encode())
-        yield {}
-        connection.execute(f"alter table {table} rename column renamed to {column}".encode())
+        try:
+            yield {}
+        finally:
+            connection.execute(f"alter table {table} rename column renamed to {column}".encode())
 
 
 @contextmanager
@@ -182,8 +188,10 @@ def faulty(doors: Doors, source: str, setting: str, value: float) -> Iterator[Va
     faults = doors.shop.servers[source].faults
     before = getattr(faults, setting)
     setattr(faults, setting, value)
-    yield {}
-    setattr(faults, setting, before)
+    try:
+        yield {}
+    finally:
+        setattr(faults, setting, before)
 
 
 @contextmanager
@@ -191,8 +199,10 @@ def folder_gone(doors: Doors, source: str) -> Iterator[Variables]:
     """A drop folder that is not there."""
     folder = doors.shop.folder(source)
     away = folder.rename(folder.with_name(f"{source}-unmounted"))
-    yield {}
-    away.rename(folder)
+    try:
+        yield {}
+    finally:
+        away.rename(folder)
 
 
 @contextmanager
@@ -201,8 +211,10 @@ def file_with(doors: Doors, pattern: str, change: Callable[[bytes], bytes]) -> I
     file = doors.file(pattern)
     before = file.read_bytes()
     file.write_bytes(change(before))
-    yield {}
-    file.write_bytes(before)
+    try:
+        yield {}
+    finally:
+        file.write_bytes(before)
 
 
 def without_header_of(column: bytes) -> Callable[[bytes], bytes]:

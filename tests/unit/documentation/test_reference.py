@@ -14,7 +14,7 @@ from shopsphere_assets.defs.raw import source_systems
 @pytest.mark.parametrize("page", generate.PAGES)
 def test_a_generated_page_is_up_to_date(page: str, repository: Path) -> None:
     written = (repository / "docs" / page).read_text(encoding="utf-8")
-    assert written == generate.PAGES[page](), "run: .venv/bin/python docs/generate.py"
+    assert written == generate.PAGES[page](), "run: make docs"
 
 
 def test_every_rule_of_the_contracts_is_explained(repository: Path) -> None:
