@@ -31,7 +31,8 @@ _MATCHING = {
 def _contracts() -> list[type[Contract]]:
     for module in pkgutil.iter_modules(shopsphere_assets.contracts.__path__):
         importlib.import_module(f"{shopsphere_assets.contracts.__name__}.{module.name}")
-    return sorted(Contract.__subclasses__(), key=lambda c: (c.__module__, c.__name__))
+    ours = [c for c in Contract.__subclasses__() if c.__module__.startswith(shopsphere_assets.contracts.__name__)]
+    return sorted(ours, key=lambda c: (c.__module__, c.__name__))
 
 
 def raw_table(contract: type[Contract], read: DatabaseRead | None = None) -> RawTable:

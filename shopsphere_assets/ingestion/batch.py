@@ -97,9 +97,9 @@ def ingest(
 def contract_version(table: RawTable) -> str:
     """A short hash of what the contract demands: it changes when a column or a rule changes."""
     schema = table.contract.to_schema()
-    parts = [
-        f"{name}|{column.dtype}|{column.nullable}|{sorted(f'{check.name}{check.statistics}' for check in column.checks)}"
-        for name, column in schema.columns.items()
-    ]
+    parts = []
+    for name, column in schema.columns.items():
+        checks = sorted(f"{check.name}{check.statistics}" for check in column.checks)
+        parts.append(f"{name}|{column.dtype}|{column.nullable}|{checks}")
     parts += sorted(str(check.name) for check in schema.checks)
     return hashlib.sha256("\n".join(parts).encode()).hexdigest()[:12]

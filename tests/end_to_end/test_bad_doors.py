@@ -9,6 +9,7 @@ from __future__ import annotations
 import gzip
 import re
 import socket
+import sys
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import dataclass
@@ -21,8 +22,10 @@ import pytest
 import stamina
 
 from resources.embedded import EmbeddedPostgres
+from shopsphere_assets.cli.main import main
 from shopsphere_assets.defs import platform as platform_module
 from tests import servers
+from tests.end_to_end import disks
 from tests.end_to_end.pipeline import (
     DATABASE_SOURCES,
     TABLES,
@@ -317,6 +320,13 @@ RUNS: dict[str, list[Door]] = {
     ],
 }  # fmt: skip
 DOORS = [(run, door) for run, doors in RUNS.items() for door in doors]
+SOURCES: dict[str, tuple[str, ...]] = {"third": DATABASE_SOURCES}
+"""The sources that a run reads, where it does not read all."""
+
+
+def tables_of(run: str) -> set[str]:
+    """The raw tables that a run reads."""
+    return {label for label in TABLES if run not in SOURCES or label.split("/")[0] in SOURCES[run]}
 
 
 @dataclass(frozen=True)
@@ -337,23 +347,23 @@ def disturbed(doors: Doors, tmp_path_factory: pytest.TempPathFactory) -> Callabl
 
     def get(name: str) -> Disturbed:
         if name not in known:
-            known[name] = _disturb(doors, RUNS[name], tmp_path_factory.mktemp(name))
+            known[name] = _disturb(doors, name, tmp_path_factory.mktemp(name))
         return known[name]
 
     return get
 
 
-def _disturb(doors: Doors, shut: list[Door], home: Path) -> Disturbed:
+def _disturb(doors: Doors, name: str, home: Path) -> Disturbed:
     with ExitStack() as stack:
         variables: Variables = {}
-        for door in shut:
+        for door in RUNS[name]:
             variables |= stack.enter_context(door.shut(doors))
         platform = platform_at(home, doors, variables)
-        run = platform.run_assets()
+        run = platform.run_assets(*SOURCES.get(name, ()))
         meanwhile = content_of(platform)
     # The shop's MariaDB holds the same as its PostgreSQL.
     repaired = platform_at(home, doors, {"SHOPSPHERE_SHOP_DB_URL": doors.mariadb})
-    rerun = repaired.run_assets()
+    rerun = repaired.run_assets(*SOURCES.get(name, ()))
     passwords = [urlsplit(url).password for url in (doors.mariadb, *doors.shop.databases.values())]
     tokens = [server.token for server in doors.shop.servers.values()]
     secrets = (SECRET, *(text for text in (*passwords, *tokens) if text))
@@ -385,8 +395,8 @@ def test_the_other_sources_go_on(disturbed: Callable[[str], Disturbed], undistur
     found = disturbed(run)
     shut = {label for door in RUNS[run] for label in door.fails}
     assert set(found.run.failures) == shut
-    assert found.run.materialized == set(TABLES) - shut
-    assert found.meanwhile.differs(undisturbed, set(TABLES) - shut) == []
+    assert found.run.materialized == tables_of(run) - shut
+    assert found.meanwhile.differs(undisturbed, tables_of(run) - shut) == []
     assert [label for label in shut if found.meanwhile.raw[label].height] == []
 
 
@@ -396,7 +406,7 @@ def test_a_rerun_after_the_repair_loses_and_doubles_nothing(
 ) -> None:
     found = disturbed(run)
     assert found.rerun.failures == {}
-    assert found.afterwards.differs(undisturbed, set(TABLES)) == []
+    assert found.afterwards.differs(undisturbed, tables_of(run)) == []
 
 
 @pytest.mark.parametrize("run", list(RUNS))
@@ -405,3 +415,248 @@ def test_no_password_is_told(disturbed: Callable[[str], Disturbed], run: str) ->
     found = disturbed(run)
     for secret in found.secrets:
         assert secret not in found.run.records + found.rerun.records
+
+
+# Files that are there and no good ------------------------------------------------------------------------------
+
+
+def test_a_compressed_file_that_broke_off_is_told_and_mended_by_the_whole_one(
+    doors: Doors, undisturbed: Content, tmp_path: Path
+) -> None:
+    """What stands before the break is loaded, the rest is told; the whole file brings the missing rows, once."""
+    pattern = "support/tickets-2026-01-16.json.gz"
+    platform = platform_at(tmp_path / "home", doors)
+    with file_with(doors, pattern, broken_off):
+        assert platform.run_assets("support").failures == {}
+        meanwhile = content_of(platform)
+        [(path, note)] = platform.query("select path, note from ledger.files where status = 'truncated'").rows()
+        assert path == doors.file(pattern).name
+        assert "gzip" in note
+        [entry] = meanwhile.quarantine.filter(pl.col("rules").list.contains("line.truncated")).rows(named=True)
+        assert entry["position"].startswith(f"{path}:")
+    assert platform.run_assets("support").failures == {}
+    afterwards = content_of(platform)
+    assert afterwards.differs(undisturbed, {"support/tickets"}) == ["support/tickets"]
+    assert afterwards.raw["support/tickets"].equals(undisturbed.raw["support/tickets"])
+    rest = afterwards.quarantine.filter(~pl.col("rules").list.contains("line.truncated"))
+    assert Content(afterwards.raw, rest).differs(undisturbed, {"support/tickets"}) == []
+
+
+def test_an_empty_file_is_no_error_and_its_content_is_read_when_it_comes(
+    doors: Doors, undisturbed: Content, tmp_path: Path
+) -> None:
+    """The others of its folder are read; it stands in the ledger with no rows, and is read when it has some."""
+    patterns = ("crm_files/contacts/*.csv", "crm_files/suppliers/*.xml", "support/tickets-*.json*")
+    platform = platform_at(tmp_path / "home", doors)
+    with ExitStack() as stack:
+        for pattern in patterns:
+            stack.enter_context(file_with(doors, pattern, lambda _: b""))
+        assert platform.run_assets("crm_files", "support").failures == {}
+        found = platform.query("select path, rows_read from ledger.files where size_bytes = 0").rows()
+        assert sorted(found) == sorted((str(doors.file(p)).rpartition(f"{p.split('/')[0]}/")[2], 0) for p in patterns)
+        assert all(content_of(platform).raw[label].height for label in CRM_TABLES)
+    assert platform.run_assets("crm_files", "support").failures == {}
+    assert content_of(platform).differs(undisturbed, {*CRM_TABLES, "support/tickets"}) == []
+
+
+# The platform's own doors ----------------------------------------------------------------------------------
+
+STORED = {"support/tickets", "web_logs/events", "web_logs/access_log"}
+"""The raw tables that the tests of lake and warehouse load."""
+
+
+def stored_run(platform: Platform) -> AssetRun:
+    """Ingest :data:`STORED`."""
+    return platform.run_assets("support", "web_logs")
+
+
+@dataclass(frozen=True)
+class Stored:
+    """A platform whose lake or warehouse is no good, and what mends it."""
+
+    platform: Platform
+    repair: Callable[[], None]
+
+
+@contextmanager
+def lake_full(doors: Doors, home: Path) -> Iterator[Stored]:
+    """A lake on a disk without room."""
+    with disks.full_lake(home / "lake") as repair:
+        yield Stored(platform_at(home, doors, {"SHOPSPHERE_LAKE_URL": str(home / "lake")}), repair)
+
+
+@contextmanager
+def lake_is_a_file(doors: Doors, home: Path) -> Iterator[Stored]:
+    """A file where the lake's folder should be."""
+    (home / "lake").write_text("not a folder")
+    yield Stored(platform_at(home, doors), lambda: (home / "lake").unlink())
+
+
+@contextmanager
+def warehouse_full(doors: Doors, home: Path) -> Iterator[Stored]:
+    """A DuckDB file on a disk that fills up."""
+    with disks.full_warehouse(home / "disk") as repair:
+        yield Stored(platform_at(home, doors, duckdb_at(home / "disk" / "shop.duckdb")), repair)
+
+
+@contextmanager
+def warehouse_read_only(doors: Doors, home: Path) -> Iterator[Stored]:
+    """A folder for the DuckDB file in which nothing can be written."""
+    with disks.read_only_folder(home / "disk") as repair:
+        yield Stored(platform_at(home, doors, duckdb_at(home / "disk" / "shop.duckdb")), repair)
+
+
+@contextmanager
+def warehouse_is_a_folder(doors: Doors, home: Path) -> Iterator[Stored]:
+    """A folder where the DuckDB file should be."""
+    (home / "shop.duckdb").mkdir()
+    yield Stored(platform_at(home, doors, duckdb_at(home / "shop.duckdb")), lambda: (home / "shop.duckdb").rmdir())
+
+
+@contextmanager
+def warehouse_folder_is_a_file(doors: Doors, home: Path) -> Iterator[Stored]:
+    """A file where the DuckDB file's folder should be."""
+    (home / "disk").write_text("not a folder")
+    yield Stored(platform_at(home, doors, duckdb_at(home / "disk" / "shop.duckdb")), lambda: (home / "disk").unlink())
+
+
+@contextmanager
+def warehouse_is_no_database(doors: Doors, home: Path) -> Iterator[Stored]:
+    """Something else under the DuckDB file's name."""
+    (home / "shop.duckdb").write_bytes(b"This is a letter and not a database. " * 1_000)
+    yield Stored(platform_at(home, doors, duckdb_at(home / "shop.duckdb")), lambda: (home / "shop.duckdb").unlink())
+
+
+@contextmanager
+def warehouse_damaged(doors: Doors, home: Path) -> Iterator[Stored]:
+    """A DuckDB file of which the beginning is overwritten."""
+    file = home / "shop.duckdb"
+    platform = platform_at(home, doors, duckdb_at(file))
+    platform.warehouse.prepare()
+    whole = file.read_bytes()
+    file.write_bytes(whole[:4096] + bytes(8192) + whole[12288:])
+
+    def repair() -> None:
+        file.write_bytes(whole)
+
+    yield Stored(platform, repair)
+
+
+@contextmanager
+def warehouse_server_away(doors: Doors, home: Path) -> Iterator[Stored]:
+    """The address of a warehouse server that does not run."""
+    url = f"postgresql://shop:{SECRET}@127.0.0.1:{free_port()}/warehouse"
+    yield from _on_server(doors, home, url)
+
+
+@contextmanager
+def warehouse_password_wrong(doors: Doors, home: Path) -> Iterator[Stored]:
+    """A warehouse server that refuses the password."""
+    yield from _on_server(doors, home, with_password(doors.shop.databases["shop_db"], SECRET))
+
+
+def _on_server(doors: Doors, home: Path, url: str) -> Iterator[Stored]:
+    platform = platform_at(home, doors, {"SHOPSPHERE_WAREHOUSE_URL": url})
+
+    def repair() -> None:
+        mended = platform_at(home, doors)
+        platform.variables, platform.warehouse = mended.variables, mended.warehouse
+
+    yield Stored(platform, repair)
+
+
+def duckdb_at(file: Path) -> Variables:
+    """The setting of a warehouse in a DuckDB file."""
+    return {"SHOPSPHERE_WAREHOUSE_URL": f"duckdb:///{file}"}
+
+
+Make = Callable[[Doors, Path], AbstractContextManager[Stored]]
+STORES: list[tuple[Make, str, str, str]] = [
+    (lake_full, r"no space left in the lake", r"/lake/(support|web_logs)/", r"free disk space.*SHOPSPHERE_LAKE_URL"),
+    (lake_is_a_file, r"lake cannot be written: Not a directory", r"/lake/(support|web_logs)/", r"SHOPSPHERE_LAKE_URL"),
+    (warehouse_full, r"disk is full", r"/disk/shop\.duckdb", r"free some disk space"),
+    (warehouse_read_only, r"(?i)read-only file system|permission denied", r"/disk", r"writ"),
+    (warehouse_is_a_folder, r"path is a folder", r"/shop\.duckdb", r"path to a file"),
+    (warehouse_folder_is_a_file, r"File exists|Not a directory", r"/disk", r"folder"),
+    (warehouse_is_no_database, r"not a DuckDB database", r"/shop\.duckdb", r"backup.*load again"),
+    (warehouse_damaged, r"damaged", r"/shop\.duckdb", r"backup.*load again"),
+    (warehouse_server_away, r"cannot be reached", r"^postgresql://shop@127\.0\.0\.1:\d+/warehouse", r"server runs"),
+    (warehouse_password_wrong, r"refuses the password", r"^postgresql://shopsphere@127\.0\.0\.1", r"correct user"),
+]
+
+
+@pytest.mark.parametrize(("make", "what", "where", "remedy"), STORES, ids=[make.__name__ for make, *_ in STORES])
+def test_a_store_that_is_no_good_is_told_and_a_rerun_mends_all(
+    doors: Doors, undisturbed: Content, tmp_path: Path, make: Make, what: str, where: str, remedy: str
+) -> None:
+    home = tmp_path / "home"
+    home.mkdir()
+    with make(doors, home) as stored:
+        run = stored_run(stored.platform)
+        assert run.failures
+        assert set(run.failures) | run.materialized == STORED
+        for message in run.failures.values():
+            found = parts_of(message)
+            assert re.search(what, found[0]), message
+            assert re.search(where, found[1]), message
+            assert re.search(remedy, found[2]), message
+        assert SECRET not in run.records
+        stored.repair()
+        assert stored_run(stored.platform).failures == {}
+        assert content_of(stored.platform).differs(undisturbed, STORED) == []
+
+
+# Settings ---------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("text", "what", "where"),
+    [
+        ("sources:\n  shop_db: [\n", r"not valid YAML", r"sources\.yaml, line 3"),
+        ("- shop_db\n", r"does not fit", r"sources\.yaml"),
+        ("sources: {shop_db: {tables: {orders: {colums: {}}}}}\n", r"orders.*colums", r"sources\.yaml"),
+        ("sources: {shop_db: {tables: {ordres: {}}}}\n", r"ordres", r"sources\.yaml"),
+        (None, r"cannot be read: No such file", r"sources\.yaml"),
+    ],
+    ids=["broken YAML", "no mapping", "unknown setting", "unknown table", "no file"],
+)
+def test_a_malformed_sources_file_stops_the_run_with_its_place(
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    tmp_path: Path,
+    text: str | None,
+    what: str,
+    where: str,
+) -> None:
+    file = tmp_path / "sources.yaml"
+    if text is not None:
+        file.write_text(text)
+    monkeypatch.setenv("SHOPSPHERE_SOURCES_FILE", str(file))
+    told = told_by_run(monkeypatch, capsys)
+    assert re.search(what, told[0]), told
+    assert re.search(where, told[1]), told
+    assert told[2]
+
+
+def test_an_unknown_time_zone_stops_the_run(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("SHOPSPHERE_REPORTING_TIME_ZONE", "Mars/Olympus_Mons")
+    what, where, remedy = told_by_run(monkeypatch, capsys)
+    assert "SHOPSPHERE_REPORTING_TIME_ZONE" in what
+    assert "Mars/Olympus_Mons" in what
+    assert "Europe/Berlin" in what
+    assert "environment" in where
+    assert "docs/" in remedy
+
+
+def told_by_run(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> tuple[str, str, str]:
+    """What ``shopsphere run`` prints when it refuses to begin."""
+    monkeypatch.setattr(sys, "argv", ["shopsphere", "run"])
+    with pytest.raises(SystemExit) as ended:
+        main()
+    assert ended.value.code == 1
+    printed = capsys.readouterr().err
+    assert "Traceback" not in printed
+    what, where, remedy = parts_of(printed.strip())
+    return what.removeprefix("error: "), where, remedy

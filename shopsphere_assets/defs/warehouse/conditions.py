@@ -1,31 +1,43 @@
-"""When assets that are made of others are made anew."""
+"""When assets that are made of others are made anew.
+
+As ``eager()``, with two differences. It takes a change upstream for handled when the asset is next updated,
+even if the change came while that update was running, and so loses it. And it asks for an asset once for every
+change, whatever became of it: a failed one again with the next change, and never without one.
+"""
 
 from __future__ import annotations
 
+from typing import Any
+
 import dagster as dg
 
-_FAILED = dg.AutomationCondition.execution_failed()
+_Condition = dg.AutomationCondition[Any]
 
-# eager() asks for an asset once for every change upstream, whatever became of it: a failed one would be asked
-# for again by the next change and never without one. So the failed have a rule of their own: once at the next
-# quarter of an hour, or as soon as their code changes.
-_AGAIN = (
-    (dg.AutomationCondition.cron_tick_passed("*/15 * * * *") | dg.AutomationCondition.code_version_changed())
-    .since_last_handled()
-    .with_label("another_chance")
+_CHANGED: _Condition = dg.AutomationCondition.any_deps_updated()
+_REQUESTED: _Condition = dg.AutomationCondition.newly_requested()
+_UPDATED_BY_HAND = dg.AutomationCondition.newly_updated() & ~dg.AutomationCondition.any_new_update_has_run_tags(
+    tag_values={"dagster/from_automation_condition": "true"}
 )
 
-# eager() also ignores checks that failed in earlier runs, hence the last condition.
+# What changes upstream after a run was asked for, before it ends, asks for one more.
+_IS_BEHIND = (
+    (dg.AutomationCondition.newly_missing() | _CHANGED)
+    .since((_REQUESTED & ~_CHANGED) | _UPDATED_BY_HAND | dg.AutomationCondition.initial_evaluation())
+    .with_label("is_behind")
+)
+
+# The failed get another chance at the next quarter of an hour, or when their code changes. Two "since", because
+# Dagster takes two of them for one and the same where both have an "or" in the same place (as _IS_BEHIND has).
+_HAS_FAILED: _Condition = dg.AutomationCondition.execution_failed()
+_ANOTHER_CHANCE = (
+    dg.AutomationCondition.cron_tick_passed("*/15 * * * *").since_last_handled()
+    | dg.AutomationCondition.code_version_changed().since_last_handled()
+).with_label("another_chance")
+
 AFTER_UPSTREAM = (
-    (
-        (dg.AutomationCondition.eager() & ~_FAILED)
-        | (
-            _FAILED
-            & _AGAIN
-            & ~dg.AutomationCondition.in_progress()
-            & ~dg.AutomationCondition.any_deps_missing()
-            & ~dg.AutomationCondition.any_deps_in_progress()
-        )
-    )
+    ((_IS_BEHIND & ~_HAS_FAILED) | (_HAS_FAILED & _ANOTHER_CHANCE))
     & dg.AutomationCondition.all_deps_blocking_checks_passed()
+    & ~dg.AutomationCondition.any_deps_missing()
+    & ~dg.AutomationCondition.any_deps_in_progress()
+    & ~dg.AutomationCondition.in_progress()
 ).with_label("after_upstream")

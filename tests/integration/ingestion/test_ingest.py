@@ -150,7 +150,10 @@ class Pipe:
         return [(row["row_key"], [reason["rule"] for reason in json.loads(row["reasons"])]) for row in rows]
 
     def batches(self) -> list[dict[str, Any]]:
-        return self.warehouse.query("SELECT * FROM ledger.batches ORDER BY finished_at").to_pylist()
+        rows: list[dict[str, Any]] = self.warehouse.query(
+            "SELECT * FROM ledger.batches ORDER BY finished_at"
+        ).to_pylist()
+        return rows
 
     def landed(self) -> list[str]:
         """What is in the table's folder of the lake."""
@@ -423,9 +426,10 @@ def test_a_source_that_fails_midway_leaves_nothing_and_the_next_run_brings_all(
         yield from read(query, key)
         raise TransientError("the server went away", where="shop", remedy="wait")
 
-    with monkeypatch.context() as patched, pytest.raises(TransientError, match="went away"):
+    with monkeypatch.context() as patched:
         patched.setattr(pipe.shop.source, "read", broken)
-        pipe.load()
+        with pytest.raises(TransientError, match="went away"):
+            pipe.load()
     assert pipe.loaded() == {}
     assert pipe.batches() == []
     assert pipe.landed() == []
@@ -528,7 +532,7 @@ def test_values_that_only_text_can_hold_are_quarantined_as_they_stand_and_the_re
     assert mariadb_pipe.quarantined() == expected
     rows = mariadb_pipe.warehouse.query("SELECT row_key, payload FROM quarantine.rows ORDER BY row_key").to_pylist()
     read = {row["row_key"]: json.loads(row["payload"]) for row in rows}
-    assert read["2"]["updated_at"] == "0000-00-00 00:00:00"
+    assert read["2"]["updated_at"] == "0000-00-00 00:00:00.000000"
     assert read["3"]["refunded_at"].startswith("2026-02-30")
     assert read["4"]["amount"] == "1234567890123456789012345678901234.5000"
     # Without them the values come natively again, and the rows are the same entries.

@@ -100,17 +100,19 @@ class World:
             evaluation_time=self.now,
         )
         self._cursor = result.cursor
-        requested = {r.key for r in result.results if not r.true_subset.is_empty}
+        requested = {r.key.to_user_string() for r in result.results if not r.true_subset.is_empty}
         if requested and is_run:
-            self._run(requested)
-        return {key.to_user_string() for key in requested}
+            self.build(requested)
+        return requested
 
-    def _run(self, keys: set[dg.AssetKey]) -> None:
-        dg.materialize(
-            list(self.definitions.assets or ()),  # type: ignore[arg-type]
-            instance=self.instance,
-            selection=dg.AssetSelection.assets(*keys),
-            raise_on_error=False,
+    def build(self, names: set[str], *, by_hand: bool = False) -> None:
+        """Materialize models, as the daemon does after a tick or a person does."""
+        tags = {} if by_hand else {"dagster/from_automation_condition": "true"}
+        self._run({dg.AssetKey(name) for name in names}, tags)
+
+    def _run(self, keys: set[dg.AssetKey], tags: dict[str, str] | None = None) -> None:
+        self.definitions.resolve_implicit_global_asset_job_def().execute_in_process(
+            instance=self.instance, asset_selection=sorted(keys), tags=tags, raise_on_error=False
         )
 
 
@@ -135,6 +137,21 @@ def test_nothing_is_asked_for_while_the_run_that_was_asked_for_waits(world: Worl
     world.ingest("orders")
     assert world.tick(is_run=False) == MODELS
     assert [world.tick() for _ in range(3)] == [set()] * 3
+
+
+def test_a_change_while_the_run_is_under_way_asks_for_one_more(world: World) -> None:
+    world.ingest("orders")
+    asked_for = world.tick(is_run=False)
+    world.ingest("orders")
+    world.build(asked_for)
+    assert world.tick() == MODELS
+    assert [world.tick() for _ in range(2)] == [set()] * 2
+
+
+def test_models_built_by_hand_are_not_built_again(world: World) -> None:
+    world.ingest("orders")
+    world.build(MODELS, by_hand=True)
+    assert [world.tick() for _ in range(2)] == [set()] * 2
 
 
 def test_a_failed_model_is_asked_for_at_the_next_quarter_and_not_at_every_change(world: World) -> None:
@@ -169,6 +186,7 @@ def test_a_failed_model_whose_code_is_corrected_is_made_at_once(world: World) ->
     world.ingest("orders")
     world.tick()
     world.broken = set()
+    assert world.tick() == set()
     world.change_code("fct_orders")
     assert world.tick() == {"fct_orders"}
     assert world.tick() == set()

@@ -299,7 +299,8 @@ _zones = st.one_of(
 def test_every_moment_comes_back_from_its_iso_text(moments: list[datetime]) -> None:
     in_whole_minutes = [m for m in moments if (m.utcoffset() or timedelta()).seconds % 60 == 0]
     for separator in ("T", " "):
-        assert turned([m.isoformat(separator) for m in in_whole_minutes], MOMENT, TEXT) == in_whole_minutes
+        expected = [m.astimezone(UTC) for m in in_whole_minutes]
+        assert turned([m.isoformat(separator) for m in in_whole_minutes], MOMENT, TEXT) == expected
 
 
 @given(st.lists(st.datetimes(datetime(1, 1, 1), datetime(9999, 12, 31))), st.sampled_from(["T", " "]))
