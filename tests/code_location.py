@@ -11,6 +11,7 @@ import sys
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -38,14 +39,24 @@ print(len(location.resolve_asset_graph().get_all_asset_keys()), "assets")
 
 @cache
 def home() -> Path:
-    """A folder of state in which nothing but loading the definitions has happened."""
+    """The folder of state that the definitions are loaded for."""
     return Path(tempfile.mkdtemp(prefix="shopsphere-code-location-"))
 
 
+@dataclass(frozen=True)
+class Loaded:
+    """How loading in a process of its own went: status, output, and what it made in :func:`home`."""
+
+    status: int
+    output: str
+    errors: str
+    made: set[str]
+
+
 @cache
-def load_in_a_process_of_its_own() -> subprocess.CompletedProcess[str]:
+def load_in_a_process_of_its_own() -> Loaded:
     """Load the definitions in :func:`home` where every connection is an error."""
-    return subprocess.run(
+    done = subprocess.run(
         [sys.executable, "-c", _LOAD_WITHOUT_NETWORK],
         env=_without_settings(),
         cwd=home(),
@@ -53,6 +64,7 @@ def load_in_a_process_of_its_own() -> subprocess.CompletedProcess[str]:
         text=True,
         check=False,
     )
+    return Loaded(done.returncode, done.stdout, done.stderr, {path.name for path in home().iterdir()})
 
 
 @cache

@@ -170,3 +170,13 @@ def moment(description: str, *, required: bool = True) -> Any:
 def ordered(data: PolarsData, earlier: str, later: str) -> pl.LazyFrame:
     """Row rule: ``later`` does not lie before ``earlier``; a null on either side is not judged here."""
     return data.lazyframe.select((pl.col(later) >= pl.col(earlier)).fill_null(True))
+
+
+def not_before(later: str, earlier: str) -> Any:
+    """A contract's row rule that ``later`` does not lie before ``earlier``, such as ``updated_not_before_placed``."""
+
+    def rule(cls: type[Contract], data: PolarsData) -> pl.LazyFrame:
+        return ordered(data, earlier, later)
+
+    rule.__name__ = f"{later.removesuffix('_at')}_not_before_{earlier.removesuffix('_at')}"
+    return pa.dataframe_check(rule)

@@ -14,6 +14,7 @@ from shopsphere_assets.contracts.base import (
     amount,
     column,
     moment,
+    not_before,
     ordered,
     text,
 )
@@ -44,11 +45,7 @@ class Products(Contract):
     created_at: Timestamp = moment("When the product was entered.")
     updated_at: Timestamp = moment("When the row last changed in the catalogue.")
 
-    @pa.dataframe_check
-    @classmethod
-    def updated_not_before_created(cls, data: PolarsData) -> pl.LazyFrame:
-        """A product cannot change before it exists."""
-        return ordered(data, "created_at", "updated_at")
+    updated_not_before_created = not_before("updated_at", "created_at")
 
 
 class Prices(Contract):

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import pandera.polars as pa
 import polars as pl
-from pandera.api.polars.types import PolarsData
 
 from shopsphere_assets.contracts.base import (
     COUNTRIES,
@@ -14,7 +12,7 @@ from shopsphere_assets.contracts.base import (
     email,
     moment,
     name,
-    ordered,
+    not_before,
     phone,
     text,
 )
@@ -42,11 +40,7 @@ class Contacts(Contract):
     created_at: Timestamp = moment("When the contact was created.")
     updated_at: Timestamp = moment("When the contact last changed.")
 
-    @pa.dataframe_check
-    @classmethod
-    def updated_not_before_created(cls, data: PolarsData) -> pl.LazyFrame:
-        """A contact cannot change before it exists."""
-        return ordered(data, "created_at", "updated_at")
+    updated_not_before_created = not_before("updated_at", "created_at")
 
 
 class Campaigns(Contract):
@@ -61,11 +55,7 @@ class Campaigns(Contract):
     created_at: Timestamp = moment("When it was created.")
     updated_at: Timestamp = moment("When it last changed.")
 
-    @pa.dataframe_check
-    @classmethod
-    def updated_not_before_created(cls, data: PolarsData) -> pl.LazyFrame:
-        """A campaign cannot change before it exists."""
-        return ordered(data, "created_at", "updated_at")
+    updated_not_before_created = not_before("updated_at", "created_at")
 
 
 class EmailEvents(Contract):

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import pandera.polars as pa
 import polars as pl
-from pandera.api.polars.types import PolarsData
 
-from shopsphere_assets.contracts.base import Contract, Timestamp, column, email, moment, ordered, text
+from shopsphere_assets.contracts.base import Contract, Timestamp, column, email, moment, not_before, text
 
 
 class Reviews(Contract):
@@ -27,8 +25,4 @@ class Reviews(Contract):
     created_at: Timestamp = moment("When it was written.")
     updated_at: Timestamp = moment("When it last changed.")
 
-    @pa.dataframe_check
-    @classmethod
-    def updated_not_before_created(cls, data: PolarsData) -> pl.LazyFrame:
-        """A review cannot change before it exists."""
-        return ordered(data, "created_at", "updated_at")
+    updated_not_before_created = not_before("updated_at", "created_at")

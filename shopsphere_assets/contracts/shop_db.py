@@ -18,7 +18,7 @@ from shopsphere_assets.contracts.base import (
     email,
     moment,
     name,
-    ordered,
+    not_before,
     phone,
     text,
 )
@@ -43,11 +43,7 @@ class Customers(Contract):
     registered_at: Timestamp = moment("When the account was created.")
     updated_at: Timestamp = moment("When the row last changed in the shop.")
 
-    @pa.dataframe_check
-    @classmethod
-    def updated_not_before_registered(cls, data: PolarsData) -> pl.LazyFrame:
-        """An account cannot change before it exists."""
-        return ordered(data, "registered_at", "updated_at")
+    updated_not_before_registered = not_before("updated_at", "registered_at")
 
 
 class Addresses(Contract):
@@ -71,11 +67,7 @@ class Addresses(Contract):
     created_at: Timestamp = moment("When the address was added.")
     updated_at: Timestamp = moment("When the row last changed in the shop.")
 
-    @pa.dataframe_check
-    @classmethod
-    def updated_not_before_created(cls, data: PolarsData) -> pl.LazyFrame:
-        """An address cannot change before it exists."""
-        return ordered(data, "created_at", "updated_at")
+    updated_not_before_created = not_before("updated_at", "created_at")
 
 
 class Orders(Contract):
@@ -98,11 +90,7 @@ class Orders(Contract):
     placed_at: Timestamp = moment("When the customer placed the order.")
     updated_at: Timestamp = moment("When the row last changed in the shop.")
 
-    @pa.dataframe_check
-    @classmethod
-    def updated_not_before_placed(cls, data: PolarsData) -> pl.LazyFrame:
-        """An order cannot change before it exists."""
-        return ordered(data, "placed_at", "updated_at")
+    updated_not_before_placed = not_before("updated_at", "placed_at")
 
 
 class OrderItems(Contract):
@@ -142,11 +130,7 @@ class Payments(Contract):
     paid_at: Timestamp = moment("When the transaction took place.")
     updated_at: Timestamp = moment("When the row last changed in the shop.")
 
-    @pa.dataframe_check
-    @classmethod
-    def updated_not_before_paid(cls, data: PolarsData) -> pl.LazyFrame:
-        """A transaction cannot change before it took place."""
-        return ordered(data, "paid_at", "updated_at")
+    updated_not_before_paid = not_before("updated_at", "paid_at")
 
 
 class Refunds(Contract):
@@ -165,8 +149,4 @@ class Refunds(Contract):
     refunded_at: Timestamp = moment("When it was given back.")
     updated_at: Timestamp = moment("When the row last changed in the shop.")
 
-    @pa.dataframe_check
-    @classmethod
-    def updated_not_before_refunded(cls, data: PolarsData) -> pl.LazyFrame:
-        """A refund cannot change before it exists."""
-        return ordered(data, "refunded_at", "updated_at")
+    updated_not_before_refunded = not_before("updated_at", "refunded_at")

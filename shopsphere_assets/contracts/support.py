@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import pandera.polars as pa
 import polars as pl
-from pandera.api.polars.types import PolarsData
 
-from shopsphere_assets.contracts.base import Contract, Timestamp, column, email, moment, ordered, text
+from shopsphere_assets.contracts.base import Contract, Timestamp, column, email, moment, not_before, text
 
 
 class Tickets(Contract):
@@ -27,14 +25,6 @@ class Tickets(Contract):
     solved_at: Timestamp = moment("When it was solved.", required=False)
     updated_at: Timestamp = moment("When it last changed.")
 
-    @pa.dataframe_check
-    @classmethod
-    def updated_not_before_created(cls, data: PolarsData) -> pl.LazyFrame:
-        """A ticket cannot change before it exists."""
-        return ordered(data, "created_at", "updated_at")
+    updated_not_before_created = not_before("updated_at", "created_at")
 
-    @pa.dataframe_check
-    @classmethod
-    def solved_not_before_created(cls, data: PolarsData) -> pl.LazyFrame:
-        """A ticket is solved after it was opened."""
-        return ordered(data, "created_at", "solved_at")
+    solved_not_before_created = not_before("solved_at", "created_at")

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import pandera.polars as pa
 import polars as pl
-from pandera.api.polars.types import PolarsData
 
-from shopsphere_assets.contracts.base import Contract, Timestamp, column, moment, ordered, text
+from shopsphere_assets.contracts.base import Contract, Timestamp, column, moment, not_before, text
 
 
 class Events(Contract):
@@ -35,11 +33,7 @@ class Events(Contract):
     occurred_at: Timestamp = moment("When it happened, by the server's clock.")
     received_at: Timestamp = moment("When the collector received it.")
 
-    @pa.dataframe_check
-    @classmethod
-    def received_not_before_occurred(cls, data: PolarsData) -> pl.LazyFrame:
-        """An event is received after it happened."""
-        return ordered(data, "occurred_at", "received_at")
+    received_not_before_occurred = not_before("received_at", "occurred_at")
 
 
 class AccessLog(Contract):

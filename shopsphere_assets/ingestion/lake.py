@@ -108,7 +108,8 @@ class BatchWriter:
             self._close_part()
             self._temporary.mkdir(parents=True, exist_ok=True)
             if quarantined.height:
-                quarantined.write_parquet(self._temporary / _QUARANTINE)
+                # Not by polars, whose error on a full disk is no OSError.
+                pq.write_table(quarantined.to_arrow(), self._temporary / _QUARANTINE, compression="zstd")
             files = sorted(self._temporary.iterdir())
             sizes = {file.name: file.stat().st_size for file in files}
             manifest = {

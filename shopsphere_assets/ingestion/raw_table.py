@@ -117,6 +117,11 @@ class RawTable:
         )
 
 
+def database_table(source: str, name: str, contract: type[Contract], key: str) -> RawTable:
+    """A raw table read from the database table of its own name, by its column ``updated_at``."""
+    return RawTable(source, name, contract, key=(key,), cursor="updated_at", read=DatabaseRead(name))
+
+
 @dataclass(frozen=True)
 class SourceSystem:
     """A source system and its raw tables."""

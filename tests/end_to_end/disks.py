@@ -19,6 +19,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from resources.warehouse import duckdb_engine
+from resources.warehouse.duckdb_files import plain_error
 
 Repair = Callable[[], None]
 
@@ -56,10 +57,10 @@ def full_lake(folder: Path) -> Iterator[Repair]:
             yield repair
             return
 
-        def write_table(*_arguments: Any, **_more: Any) -> None:
+        def write(*_arguments: Any, **_more: Any) -> None:
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(folder))
 
-        patch.setattr(pq.ParquetWriter, "write_table", write_table)
+        patch.setattr(pq.ParquetWriter, "write_table", write)
         yield patch.undo
 
 
@@ -72,7 +73,8 @@ def full_warehouse(folder: Path) -> Iterator[Repair]:
             return
 
         def append(*_arguments: Any, **_more: Any) -> None:
-            raise duckdb.IOException("IO Error: Could not write to file: No space left on device")
+            error = duckdb.IOException("IO Error: Could not write to file: No space left on device")
+            raise plain_error(error, str(folder / "shop.duckdb"))
 
         patch.setattr(duckdb_engine.DuckDBTransaction, "append", append)
         yield patch.undo

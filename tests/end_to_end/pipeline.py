@@ -25,6 +25,7 @@ from psycopg import sql
 from resources.embedded import EmbeddedPostgres
 from resources.settings import Settings, load_settings
 from resources.warehouse import Publication, Warehouse, open_warehouse
+from shopsphere_assets.cli import materialize
 from shopsphere_assets.defs.platform import Platform as PlatformResource
 from shopsphere_assets.defs.raw import source_systems
 from shopsphere_assets.defs.raw.factory import raw_source
@@ -254,7 +255,9 @@ class Platform:
         run = AssetRun(records="\n".join(str(event) for event in result.all_events))
         for event in result.all_events:
             if event.is_step_failure:
-                run.failures[(event.step_key or "").removeprefix("raw__").replace("__", "/", 1)] = _cause(event)
+                label = (event.step_key or "").removeprefix("raw__").replace("__", "/", 1)
+                run.failures[label] = _cause(event)
+                run.shown[label] = materialize._cause(event)
             elif event.event_type == dg.DagsterEventType.ASSET_MATERIALIZATION:
                 run.materialized.add("/".join(event.step_materialization_data.materialization.asset_key.path[1:]))
         return run
@@ -264,10 +267,12 @@ class Platform:
 class AssetRun:
     """What became of a run of raw tables: the message of each that failed, and those that did not.
 
-    ``records``: everything that Dagster keeps of the run, as text.
+    ``shown``: the messages as the command line's summary shows them. ``records``: everything that Dagster keeps of
+    the run, as text.
     """
 
     records: str = ""
+    shown: dict[str, str] = field(default_factory=dict)
     failures: dict[str, str] = field(default_factory=dict)
     materialized: set[str] = field(default_factory=set)
 

@@ -8,11 +8,13 @@ from __future__ import annotations
 
 import gzip
 import re
+import secrets
 import socket
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -22,8 +24,12 @@ import pytest
 import stamina
 
 from resources.embedded import EmbeddedPostgres
+from resources.errors import TransientError
+from resources.reading import POSITION
 from shopsphere_assets.cli.main import main
 from shopsphere_assets.defs import platform as platform_module
+from shopsphere_assets.ingestion.lake import BatchWriter
+from shopsphere_assets.ingestion.validate import QUARANTINE_SCHEMA, Divided
 from tests import servers
 from tests.end_to_end import disks
 from tests.end_to_end.pipeline import (
@@ -417,6 +423,13 @@ def test_no_password_is_told(disturbed: Callable[[str], Disturbed], run: str) ->
         assert secret not in found.run.records + found.rerun.records
 
 
+@pytest.mark.xfail(strict=True, reason="the command line shows the driver's words of a passing fault instead")
+def test_the_command_line_tells_a_passing_fault_in_the_same_words(disturbed: Callable[[str], Disturbed]) -> None:
+    """A fault that outlasts its retries is told with what, where and what to do in the summary of the run too."""
+    found = disturbed("first").run
+    assert parts_of(found.shown["shop_db/orders"]) == parts_of(found.failures["shop_db/orders"])
+
+
 # Files that are there and no good ------------------------------------------------------------------------------
 
 
@@ -604,6 +617,26 @@ def test_a_store_that_is_no_good_is_told_and_a_rerun_mends_all(
         stored.repair()
         assert stored_run(stored.platform).failures == {}
         assert content_of(stored.platform).differs(undisturbed, STORED) == []
+
+
+def test_a_lake_that_fills_up_with_quarantined_rows_is_told_as_well(tmp_path: Path) -> None:
+    """They are written last, by other means than the good ones."""
+    table = TABLES["support/tickets"]
+    rows = pl.DataFrame(
+        {name: [secrets.token_hex(16) for _ in range(2_000)] for name in QUARANTINE_SCHEMA}, schema=QUARANTINE_SCHEMA
+    )
+    valid = pl.DataFrame(schema={**table.column_types, POSITION: pl.String})
+    with disks.full_lake(tmp_path / "lake") as repair:
+        for is_repaired in (False, True):
+            writer = BatchWriter(tmp_path / "lake", table, "batch", datetime.now(UTC))
+            writer.write(Divided(valid, rows, None))
+            if is_repaired:
+                assert writer.commit().quarantined.equals(rows)
+                return
+            with pytest.raises(TransientError, match="no space left in the lake"):
+                writer.commit()
+            writer.abort()
+            repair()
 
 
 # Settings ---------------------------------------------------------------------------------------------------

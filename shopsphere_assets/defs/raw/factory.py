@@ -101,7 +101,7 @@ def _asset(system: SourceSystem, table: RawTable) -> dg.AssetsDefinition:
                 platform.source(system),
                 destination,
                 state=read_state(destination.warehouse, [table])[table.name],
-                run_id=context.run_id,
+                run_id=context.run.run_id,
                 lookback=platform.lookback,
             )
             check_results = [

@@ -90,7 +90,9 @@ def dbt() -> dg.Definitions:
                 warehouse.prepare()
                 warehouse.ensure_tables([t.definition for system in source_systems() for t in system.tables])
                 stack.enter_context(warehouse.writer_lock())
-                record_start(warehouse, _selected_models(context), run_id=context.run_id, started_at=datetime.now(UTC))
+                record_start(
+                    warehouse, _selected_models(context), run_id=context.run.run_id, started_at=datetime.now(UTC)
+                )
             stack.enter_context(_environment(dbt_environment(platform.settings)))
             invocation = dbt.cli(
                 ["build", "--exclude-resource-type", "unit_test"], context=context, raise_on_error=False
@@ -104,7 +106,7 @@ def dbt() -> dg.Definitions:
                 yield _with_lineage(event, lineage, invocation, translator, project)
             results = invocation.target_path / "run_results.json"
             if results.exists():
-                record_results(warehouse, results, run_id=context.run_id, finished_at=datetime.now(UTC))
+                record_results(warehouse, results, run_id=context.run.run_id, finished_at=datetime.now(UTC))
         broken = invocation.get_error()
         if broken:
             raise dg.Failure(description=str(broken), allow_retries=False) from broken

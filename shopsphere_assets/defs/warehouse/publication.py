@@ -41,7 +41,7 @@ def publication() -> dg.Definitions:
                     f"models and tests is not good: {', '.join(broken)}"
                 )
                 return
-            published = warehouse.publish(context.run_id, keep=platform.settings.kept_publications)
+            published = warehouse.publish(context.run.run_id, keep=platform.settings.kept_publications)
             marts = warehouse.read_publication(
                 "select * from publication.tables order by 1, 2", version=published.version
             )

@@ -83,10 +83,9 @@ def test_all_keys_checks_jobs_schedules_and_sensors_are_as_written_down() -> Non
 
 def test_it_loads_with_nothing_set_nothing_up_and_no_connection() -> None:
     loaded = code_location.load_in_a_process_of_its_own()
-    assert loaded.returncode == 0, loaded.stderr
-    assert loaded.stdout.endswith(" assets\n")
-    # Nothing but the parsed dbt project was made.
-    assert {path.name for path in code_location.home().iterdir()} == {"dbt"}
+    assert loaded.status == 0, loaded.errors
+    assert loaded.output.endswith(" assets\n")
+    assert loaded.made == {"dbt"}, "nothing but the parsed dbt project is to be made"
 
 
 @pytest.mark.parametrize("table", RAW_TABLES, ids=lambda table: table.label)

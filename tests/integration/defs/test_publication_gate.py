@@ -1,0 +1,148 @@
+"""What is published and what is not: the marts through Dagster and dbt, on a DuckDB warehouse.
+
+Two areas are built, each from one raw table: refunds, which get faults, and tickets, which stay sound.
+"""
+
+from collections.abc import Iterator
+from typing import Any
+
+import dagster as dg
+import pytest
+
+from resources.settings import load_settings
+from resources.warehouse import Warehouse, open_warehouse
+from shopsphere_assets.defs.raw import source_systems
+from tests import code_location
+
+PUBLICATION = dg.AssetKey("publication")
+REFUNDS = dg.AssetSelection.assets("sales/fct_refunds").upstream() - dg.AssetSelection.key_prefixes(["raw"])
+TICKETS = dg.AssetSelection.assets("support/fct_tickets").upstream() - dg.AssetSelection.key_prefixes(["raw"])
+
+REFUND = {
+    "refund_id": "1",
+    "order_id": "1",
+    "currency": "'EUR'",
+    "amount": "9.90",
+    "refunded_at": "timestamptz '2026-03-01 10:00:00+00'",
+    "updated_at": "timestamptz '2026-03-01 10:00:00+00'",
+}
+
+
+class Platform:
+    """The platform's assets, run in this process."""
+
+    def __init__(self, instance: dg.DagsterInstance) -> None:
+        self.warehouse: Warehouse = open_warehouse(load_settings().warehouse, lock_timeout=30)
+        self._instance = instance
+        self.warehouse.prepare()
+        self.warehouse.ensure_tables([t.definition for system in source_systems() for t in system.tables])
+
+    def run(self, *selections: dg.AssetSelection) -> dg.ExecuteInProcessResult:
+        """Run the assets that ``selections`` name, as one run."""
+        location = code_location.definitions()
+        graph = location.resolve_asset_graph()
+        keys = {key for selection in selections for key in selection.resolve(graph)}
+        return location.resolve_implicit_global_asset_job_def().execute_in_process(
+            instance=self._instance, asset_selection=sorted(keys), raise_on_error=False
+        )
+
+    def write(self, sql: str) -> None:
+        """Change a raw table."""
+        with self.warehouse.transaction() as transaction:
+            transaction.execute(sql)
+
+    def add_refund(self, **values: str) -> None:
+        """Add a row to the raw table."""
+        row = REFUND | values
+        self.write(f"insert into raw.shop_db__refunds ({', '.join(row)}) values ({', '.join(row.values())})")
+
+    def published(self) -> tuple[int, list[int]]:
+        """The current version, and the refunds that readers find in it."""
+        current = self.warehouse.current_publication()
+        rows = self.warehouse.read_publication("select refund_id from sales.fct_refunds order by 1").to_pylist()
+        assert current is not None
+        return current.version, [row["refund_id"] for row in rows]
+
+
+@pytest.fixture
+def platform(instance: dg.DagsterInstance, monkeypatch: pytest.MonkeyPatch) -> Iterator[Platform]:
+    # Where the definitions were loaded: dbt then parses the project only once.
+    code_location.definitions()
+    monkeypatch.setenv("SHOPSPHERE_HOME", str(code_location.home()))
+    yield Platform(instance)
+
+
+PUBLISH = dg.AssetSelection.assets(PUBLICATION)
+
+
+def _warnings(result: dg.ExecuteInProcessResult, instance: dg.DagsterInstance) -> str:
+    entries = instance.all_logs(result.run_id)
+    return "\n".join(entry.user_message for entry in entries if entry.level == 30)
+
+
+def _materialized(result: dg.ExecuteInProcessResult) -> set[str]:
+    kind = dg.DagsterEventType.ASSET_MATERIALIZATION
+    return {e.asset_key.path[-1] for e in result.all_events if e.event_type == kind and e.asset_key}
+
+
+def _lineage(result: dg.ExecuteInProcessResult, name: str) -> dict[str, Any]:
+    [event] = [
+        event
+        for event in result.all_events
+        if event.event_type == dg.DagsterEventType.ASSET_MATERIALIZATION
+        and event.asset_key
+        and event.asset_key.path[-1] == name
+    ]
+    return dict(event.step_materialization_data.materialization.metadata)
+
+
+@pytest.mark.timeout(240)
+def test_nothing_broken_is_published_and_readers_keep_what_they_have(
+    platform: Platform, instance: dg.DagsterInstance
+) -> None:
+    platform.add_refund()
+    first = platform.run(REFUNDS, TICKETS, PUBLISH)
+    assert first.success
+    assert platform.published() == (1, [1])
+    metadata = _lineage(first, "fct_refunds")
+    amount = metadata["dagster/column_lineage"].value.deps_by_column["refund_amount"]
+    assert [(d.asset_key.to_user_string(), d.column_name) for d in amount] == [
+        ("staging/stg_shop_db__refunds", "refund_amount")
+    ]
+    assert _lineage(first, "publication")["version"].value == 1
+
+    # A test of error severity fails: what is made of the table is not built.
+    platform.add_refund()
+    broken = platform.run(REFUNDS, PUBLISH)
+    assert not broken.success
+    assert {"fct_refunds", "publication"}.isdisjoint(_materialized(broken))
+    assert platform.published() == (1, [1])
+
+    # Neither by itself, nor after a build of others, is the failure published.
+    for selection in (PUBLISH, TICKETS | PUBLISH):
+        result = platform.run(selection)
+        assert result.success
+        assert "publication" not in _materialized(result)
+        assert "readers keep the version they have" in _warnings(result, instance)
+        assert "unique_and_not_null_stg_shop_db__refunds_refund_id" in _warnings(result, instance)
+        assert platform.published() == (1, [1])
+
+    # A model fails: its table does not take the row.
+    platform.write("delete from raw.shop_db__refunds")
+    platform.add_refund(refund_id="2", refunded_at="null")
+    broken = platform.run(REFUNDS, PUBLISH)
+    assert not broken.success
+    [failure] = [e for e in broken.all_events if e.event_type == dg.DagsterEventType.STEP_FAILURE]
+    assert "fct_refunds" in str(failure.step_failure_data.user_failure_data)
+    assert events_of_retries(broken) == 0
+    assert "publication" not in _materialized(platform.run(PUBLISH))
+    assert platform.published() == (1, [1])
+
+    platform.write("delete from raw.shop_db__refunds")
+    platform.add_refund(refund_id="3")
+    assert platform.run(REFUNDS, PUBLISH).success
+    assert platform.published() == (2, [3])
+
+
+def events_of_retries(result: dg.ExecuteInProcessResult) -> int:
+    return sum(event.event_type == dg.DagsterEventType.STEP_UP_FOR_RETRY for event in result.all_events)
