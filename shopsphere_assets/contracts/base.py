@@ -179,4 +179,5 @@ def not_before(later: str, earlier: str) -> Any:
         return ordered(data, earlier, later)
 
     rule.__name__ = f"{later.removesuffix('_at')}_not_before_{earlier.removesuffix('_at')}"
+    rule.__doc__ = f"`{later}` does not lie before `{earlier}`."
     return pa.dataframe_check(rule)
