@@ -20,11 +20,15 @@ from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
+from resources.errors import PermanentError, TransientError
 from resources.settings import load_settings
 from resources.warehouse import Publication, open_warehouse
 from shopsphere_assets.definitions import defs
 from shopsphere_assets.defs.operations.schedules import BUILD_JOB, INGEST_JOB
 from shopsphere_assets.defs.warehouse.publication import PUBLICATION_KEY
+
+
+_OWN_ERRORS = (TransientError.__name__, PermanentError.__name__)
 
 
 @dataclass
@@ -140,14 +144,17 @@ def _note_rows(event: dg.DagsterEvent, outcome: Outcome) -> None:
 
 
 def _cause(event: dg.DagsterEvent) -> str:
-    """The words of the innermost error, which speak to people; the stack is in Dagster's records."""
+    """The platform's own words, or else the innermost error's; the stack is in Dagster's records."""
     data = event.step_failure_data
     if data.user_failure_data and data.user_failure_data.description:
         return data.user_failure_data.description
     error = data.error
-    while error is not None and error.cause is not None:
+    while error is not None and error.cause is not None and error.cls_name not in _OWN_ERRORS:
         error = error.cause
-    return error.message.strip() if error else "unknown"
+    if error is None:
+        return "unknown"
+    message = error.message.strip()
+    return message.partition(": ")[2] if error.cls_name in _OWN_ERRORS else message
 
 
 def show(outcome: Outcome, console: Console) -> None:

@@ -57,6 +57,8 @@ def dbt_environment(settings: Settings) -> dict[str, str]:
         "DBT_TARGET_PATH": str(target_folder(settings)),
         "DBT_LOG_PATH": str(settings.state / "dbt" / "logs"),
         "DBT_SEND_ANONYMOUS_USAGE_STATS": "false",
+        # Its words are read in the UI and in error texts.
+        "DBT_USE_COLORS": "false",
     }
     if dbt_target(settings) == "duckdb":
         return common | _duckdb_environment(settings.warehouse)

@@ -256,8 +256,7 @@ class Platform:
         for event in result.all_events:
             if event.is_step_failure:
                 label = (event.step_key or "").removeprefix("raw__").replace("__", "/", 1)
-                run.failures[label] = _cause(event)
-                run.shown[label] = materialize._cause(event)
+                run.failures[label] = materialize._cause(event)
             elif event.event_type == dg.DagsterEventType.ASSET_MATERIALIZATION:
                 run.materialized.add("/".join(event.step_materialization_data.materialization.asset_key.path[1:]))
         return run
@@ -267,28 +266,12 @@ class Platform:
 class AssetRun:
     """What became of a run of raw tables: the message of each that failed, and those that did not.
 
-    ``shown``: the messages as the command line's summary shows them. ``records``: everything that Dagster keeps of
-    the run, as text.
+    The messages are those of the command line's summary. ``records``: everything that Dagster keeps of the run.
     """
 
     records: str = ""
-    shown: dict[str, str] = field(default_factory=dict)
     failures: dict[str, str] = field(default_factory=dict)
     materialized: set[str] = field(default_factory=set)
-
-
-def _cause(event: dg.DagsterEvent) -> str:
-    """The platform's own words among what Dagster keeps of a failed step's cause, else the last of them."""
-    data = event.step_failure_data
-    if data.user_failure_data and data.user_failure_data.description:
-        return data.user_failure_data.description
-    messages = []
-    error = data.error
-    while error is not None:
-        messages.append(error.message)
-        error = error.cause
-    ours = [message.partition(": ")[2] for message in messages if "what to do:" in message]
-    return ours[0] if ours else messages[-1]
 
 
 def _frame(answer: Any) -> pl.DataFrame:

@@ -42,8 +42,6 @@ from tests.end_to_end.pipeline import (
     simulated_shop,
 )
 
-pytestmark = pytest.mark.filterwarnings("ignore:AssetExecutionContext.run_id is deprecated:DeprecationWarning")
-
 SECRET = "hunter2-must-not-be-told"
 """The wrong password; the right ones are checked for as well."""
 DAYS = 17
@@ -421,13 +419,6 @@ def test_no_password_is_told(disturbed: Callable[[str], Disturbed], run: str) ->
     found = disturbed(run)
     for secret in found.secrets:
         assert secret not in found.run.records + found.rerun.records
-
-
-@pytest.mark.xfail(strict=True, reason="the command line shows the driver's words of a passing fault instead")
-def test_the_command_line_tells_a_passing_fault_in_the_same_words(disturbed: Callable[[str], Disturbed]) -> None:
-    """A fault that outlasts its retries is told with what, where and what to do in the summary of the run too."""
-    found = disturbed("first").run
-    assert parts_of(found.shown["shop_db/orders"]) == parts_of(found.failures["shop_db/orders"])
 
 
 # Files that are there and no good ------------------------------------------------------------------------------

@@ -34,11 +34,11 @@ def test_nothing_is_sent_home_and_no_dialog_is_shown(instance: dg.DagsterInstanc
         assert not instance.nux_enabled
 
 
-def test_runs_are_queued_two_at_a_time_and_pools_admit_one_step(instance: dg.DagsterInstance) -> None:
+def test_runs_are_queued_three_at_a_time_and_pools_admit_one_step(instance: dg.DagsterInstance) -> None:
     with instance:
         concurrency = instance.get_concurrency_config()
     assert concurrency.run_queue_config is not None
-    assert concurrency.run_queue_config.max_concurrent_runs == 2
+    assert concurrency.run_queue_config.max_concurrent_runs == 3
     assert concurrency.pool_config.default_pool_limit == 1
     assert concurrency.pool_config.pool_granularity is not None
     assert concurrency.pool_config.pool_granularity.value == "op"

@@ -1,6 +1,6 @@
 """What is published and what is not: the marts through Dagster and dbt, on a DuckDB warehouse.
 
-Two areas are built, each from one raw table: refunds, which get faults, and tickets, which stay sound.
+Two areas are built again, which share no table: refunds, which get faults, and web traffic, which stays sound.
 """
 
 from collections.abc import Iterator
@@ -14,9 +14,12 @@ from resources.warehouse import Warehouse, open_warehouse
 from shopsphere_assets.defs.raw import source_systems
 from tests import code_location
 
+# dagster-dbt calls what Dagster deprecates.
+pytestmark = pytest.mark.filterwarnings("ignore:AssetExecutionContext:DeprecationWarning")
+
 PUBLICATION = dg.AssetKey("publication")
 REFUNDS = dg.AssetSelection.assets("sales/fct_refunds").upstream() - dg.AssetSelection.key_prefixes(["raw"])
-TICKETS = dg.AssetSelection.assets("support/fct_tickets").upstream() - dg.AssetSelection.key_prefixes(["raw"])
+TRAFFIC = dg.AssetSelection.assets("web/fct_daily_traffic").upstream() - dg.AssetSelection.key_prefixes(["raw"])
 
 REFUND = {
     "refund_id": "1",
@@ -101,7 +104,7 @@ def test_nothing_broken_is_published_and_readers_keep_what_they_have(
     platform: Platform, instance: dg.DagsterInstance
 ) -> None:
     platform.add_refund()
-    first = platform.run(REFUNDS, TICKETS, PUBLISH)
+    first = platform.run(dg.AssetSelection.all() - dg.AssetSelection.key_prefixes(["raw"]))
     assert first.success
     assert platform.published() == (1, [1])
     metadata = _lineage(first, "fct_refunds")
@@ -119,7 +122,7 @@ def test_nothing_broken_is_published_and_readers_keep_what_they_have(
     assert platform.published() == (1, [1])
 
     # Neither by itself, nor after a build of others, is the failure published.
-    for selection in (PUBLISH, TICKETS | PUBLISH):
+    for selection in (PUBLISH, TRAFFIC | PUBLISH):
         result = platform.run(selection)
         assert result.success
         assert "publication" not in _materialized(result)
