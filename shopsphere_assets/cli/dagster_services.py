@@ -8,7 +8,7 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,7 +19,7 @@ from resources.errors import PermanentError
 
 _HOST = "127.0.0.1"
 _START_SECONDS = 120
-_STOP_SECONDS = 20
+_STOP_SECONDS = 8
 
 
 @dataclass(frozen=True)
@@ -92,15 +92,32 @@ def dagster_services(home: Path, logs: Path, port: int) -> Iterator[DagsterServi
                 command, stdout=log, stderr=subprocess.STDOUT, env=os.environ, start_new_session=True
             )
             log.close()
+            if name == "code server":
+                # The others would take a server that is not there yet for one whose definitions are broken.
+                _wait_until_it_listens(services, code_port)
         _wait_until_it_answers(services, port)
         yield services
     finally:
-        for name in reversed(list(processes)):
-            _stop(processes[name])
+        _stop(processes.values())
+
+
+def _wait_until_it_listens(services: DagsterServices, port: int) -> None:
+    deadline = time.monotonic() + _START_SECONDS
+    while time.monotonic() < deadline:
+        services.check()
+        with suppress(OSError), socket.create_connection((_HOST, port), timeout=5):
+            return
+        time.sleep(0.1)
+    raise PermanentError(
+        f"Dagster's code server did not come up within {_START_SECONDS} seconds",
+        where=f"{_HOST}:{port}",
+        remedy=f"read the logs in {services.logs}",
+    )
 
 
 def _wait_until_it_answers(services: DagsterServices, port: int) -> None:
-    query = {"query": "{ workspaceOrError { ... on Workspace { locationEntries { loadStatus } } } }"}
+    entry = "loadStatus locationOrLoadError { __typename ... on PythonError { message } }"
+    query = {"query": f"{{ workspaceOrError {{ ... on Workspace {{ locationEntries {{ {entry} }} }} }} }}"}
     deadline = time.monotonic() + _START_SECONDS
     while time.monotonic() < deadline:
         services.check()
@@ -111,6 +128,13 @@ def _wait_until_it_answers(services: DagsterServices, port: int) -> None:
             continue
         entries = answer["data"]["workspaceOrError"].get("locationEntries", [])
         if entries and all(entry["loadStatus"] == "LOADED" for entry in entries):
+            for found in (entry["locationOrLoadError"] for entry in entries):
+                if found["__typename"] == "PythonError":
+                    raise PermanentError(
+                        f"the definitions do not load: {found['message'].strip()}",
+                        where=str(services.logs / "code server.log"),
+                        remedy="read the end of that file, and correct what it names",
+                    )
             return
         time.sleep(0.3)
     raise PermanentError(
@@ -120,16 +144,17 @@ def _wait_until_it_answers(services: DagsterServices, port: int) -> None:
     )
 
 
-def _stop(process: subprocess.Popen[bytes]) -> None:
-    """End a service and whatever it has started."""
-    if process.poll() is None:
-        process.send_signal(signal.SIGTERM)
-        try:
-            process.wait(_STOP_SECONDS)
-        except subprocess.TimeoutExpired:
-            process.kill()
-    with suppress(ProcessLookupError):
-        os.killpg(process.pid, signal.SIGKILL)
+def _stop(processes: Iterable[subprocess.Popen[bytes]]) -> None:
+    """End the services and whatever they have started; runs that are cut short are taken up by the next start."""
+    for process in processes:
+        process.terminate()
+    deadline = time.monotonic() + _STOP_SECONDS
+    for process in processes:
+        with suppress(subprocess.TimeoutExpired):
+            process.wait(max(0.0, deadline - time.monotonic()))
+        with suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)
+        process.wait()
 
 
 def _free_port() -> int:

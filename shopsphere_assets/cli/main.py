@@ -30,7 +30,7 @@ for command in (demo, run, status, sql, doctor, simulate):
 def main() -> None:
     """Run the command line; an error that a person can act on is shown without a stack."""
     try:
-        app()
+        app(prog_name="shopsphere")
     except PlatformError as error:
         console = Console(stderr=True)
         console.print(f"[red]error:[/] {escape(error.what)}", highlight=False, soft_wrap=True)

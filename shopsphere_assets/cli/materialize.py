@@ -25,8 +25,8 @@ from resources.settings import load_settings
 from resources.warehouse import Publication, open_warehouse
 from shopsphere_assets.definitions import defs
 from shopsphere_assets.defs.operations.schedules import BUILD_JOB, INGEST_JOB
+from shopsphere_assets.defs.raw.factory import NOTES
 from shopsphere_assets.defs.warehouse.publication import PUBLICATION_KEY
-
 
 _OWN_ERRORS = (TransientError.__name__, PermanentError.__name__)
 
@@ -139,6 +139,8 @@ def _note_rows(event: dg.DagsterEvent, outcome: Outcome) -> None:
     if path[0] != "raw":
         return
     values = {name: getattr(value, "value", 0) for name, value in materialization.metadata.items()}
+    notes = str(values.get(NOTES) or "").splitlines()
+    outcome.warnings += [f"{'/'.join(path[1:])}: {note.removeprefix('- ')}" for note in notes]
     names = ("rows read", "rows loaded", "rows quarantined", "rows excluded")
     outcome.rows.append({"table": "/".join(path[1:]), **{name: int(values.get(name) or 0) for name in names}})
 

@@ -8,11 +8,13 @@ the commit everything is there. Rows, quarantine and ledger entry are committed 
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
 from uuid import uuid4
 
+from resources.file_source import FileOutcome, FileVersion
 from resources.reading import gathered
 from resources.warehouse import Warehouse
 from shopsphere_assets.ingestion.extract import Extraction, Source
@@ -89,9 +91,25 @@ def ingest(
             watermark=watermark,
             lake_path=str(landed.folder.relative_to(destination.lake)),
             contract_version=contract_version(table),
+            notes=tuple(file_notes(extraction.files)),
         )
         write_entries(transaction, report, landed, extraction.files)
     return report
+
+
+_FILE_REMEDIES: dict[str, str] = {
+    "read": "nothing was in it; if there should have been, drop it again",
+    "truncated": "what came before the cut is loaded; drop the whole file again under any name",
+    "rejected": "nothing of it is loaded; drop it again in its proper format",
+}
+
+
+def file_notes(files: list[tuple[FileVersion, FileOutcome]]) -> Iterator[str]:
+    """For each file that was not read in full, or was empty: which, what is wrong with it, and what to do."""
+    for file, outcome in files:
+        if outcome.status != "read" or outcome.rows_read == 0:
+            what = outcome.note or "the file is empty"
+            yield f"{file.path}: {what} ({_FILE_REMEDIES[outcome.status]})"
 
 
 def contract_version(table: RawTable) -> str:

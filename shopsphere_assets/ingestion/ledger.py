@@ -28,7 +28,10 @@ class TableState:
 
 @dataclass(frozen=True)
 class BatchReport:
-    """What one batch did. ``rows_read`` is always the sum of the other three."""
+    """What one batch did. ``rows_read`` is always the sum of the other three.
+
+    ``notes``: what a person should know of it and do about it, such as a file that was cut short.
+    """
 
     batch_id: str
     source: str
@@ -44,6 +47,7 @@ class BatchReport:
     watermark: datetime | None
     lake_path: str
     contract_version: str
+    notes: tuple[str, ...] = ()
 
 
 def read_state(warehouse: Warehouse, tables: list[RawTable]) -> dict[str, TableState]:
@@ -73,7 +77,7 @@ def write_entries(
     """Write a batch's ledger entry, its quarantined rows and the files it read."""
     if landed.quarantined.height:
         _quarantine(transaction, report, landed)
-    entry = {name: getattr(report, name) for name in BatchReport.__dataclass_fields__}
+    entry = {name: getattr(report, name) for name in _batch_schema().names}
     entry["watermark"] = _as_text(report.watermark) if report.watermark else None
     transaction.append("ledger", "batches", pa.Table.from_pylist([entry], schema=_batch_schema()))
     if files:

@@ -5,6 +5,7 @@ module; what ingestion does stands in ``shopsphere_assets.ingestion``.
 """
 
 import json
+import math
 import resource as process_resource
 import time
 from collections.abc import Iterator
@@ -25,10 +26,13 @@ from shopsphere_assets.ingestion.raw_table import RawTable, SourceSystem
 
 SOURCE_TAG = "shopsphere/source"
 
+NOTES = "to look at"
+"""Name of the metadata that says what a person should know of a batch, one line each."""
+
 _STALE_AFTER = timedelta(hours=26)
 
-# A share says something of many rows only: one bad row of two is no reason to stop.
-_FEWEST_BAD_ROWS = 10
+# Of a few rows the share says little: the readers of a table wait when chance explains it in one of 1,000 batches.
+_STANDARD_DEVIATIONS = 3.09
 
 _SENSOR_SECONDS = 20
 _WAIT_AFTER_FAILURE = timedelta(minutes=5)
@@ -109,6 +113,8 @@ def _asset(system: SourceSystem, table: RawTable) -> dg.AssetsDefinition:
                 _ledger_closes(report),
                 _unique_key(destination.warehouse, table),
             ]
+        for note in report.notes if report else ():
+            context.log.warning(note)
         yield dg.MaterializeResult(
             asset_key=key,
             metadata=_metadata(table, report, seconds=time.perf_counter() - began),
@@ -164,6 +170,8 @@ def _metadata(table: RawTable, report: BatchReport | None, *, seconds: float) ->
     }
     if report is None:
         return {**common, "rows read": dg.MetadataValue.int(0), "note": dg.MetadataValue.text("nothing new")}
+    if report.notes:
+        common[NOTES] = dg.MetadataValue.md("\n".join(f"- {note}" for note in report.notes))
     return {
         **common,
         "rows read": dg.MetadataValue.int(report.rows_read),
@@ -199,18 +207,28 @@ def _quarantine_share(warehouse: Warehouse, table: RawTable, *, limit: float) ->
         counts = {row["is_new"]: row["entries"] for row in entries}
         again = min(bad - counts.get(True, 0), counts.get(False, 0))
         read, bad = read - again, bad - again
-    share = bad / read if read else 0.0
+    certain = _certain_share(bad, read)
     return dg.AssetCheckResult(
         check_name="quarantine_share",
-        passed=share <= limit or bad < _FEWEST_BAD_ROWS,
+        passed=certain <= limit,
         metadata={
-            "share": round(share, 5),
+            "share": round(bad / read, 5) if read else 0.0,
+            "share beyond chance": round(certain, 5),
             "limit": limit,
             "rows": read,
             "quarantined": bad,
             "look at": f"select * from quarantine.rows where source = '{table.source}' and table_name = '{table.name}'",
         },
     )
+
+
+def _certain_share(bad: int, rows: int) -> float:
+    """The lower end of the confidence interval of ``bad`` / ``rows`` (E. B. Wilson, 1927)."""
+    if not rows:
+        return 0.0
+    share, z2 = bad / rows, _STANDARD_DEVIATIONS**2
+    spread = _STANDARD_DEVIATIONS * math.sqrt(share * (1 - share) / rows + z2 / (4 * rows**2))
+    return max(0.0, (share + z2 / (2 * rows) - spread) / (1 + z2 / rows))
 
 
 def _ledger_closes(report: BatchReport | None) -> dg.AssetCheckResult:

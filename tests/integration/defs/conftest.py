@@ -15,9 +15,7 @@ from tests.integration.defs.shop_sources import PostgresShop, ShopSource, Sqlite
 
 
 @pytest.fixture(params=["sqlite", "postgresql"])
-def shop(
-    request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> ShopSource:
+def shop(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> ShopSource:
     """An empty shop, which the settings name."""
     source: ShopSource
     if request.param == "sqlite":

@@ -38,13 +38,13 @@ class ShopSource(ABC):
         """Add rows that keep the contract, but for ``values``; their keys are numbered from ``first_id``."""
         types = TABLES[table].column_types
         marks = ", ".join(self._mark(dtype) for dtype in types.values())
-        for number in range(first_id, first_id + count):
-            row = {**good_row(TABLES[table]), TABLES[table].key[0]: str(number), **values}
-            self.execute(f'INSERT INTO "{table}" VALUES ({marks})', [row[name] for name in types])
+        numbers = range(first_id, first_id + count)
+        rows = [{**good_row(TABLES[table]), TABLES[table].key[0]: str(number), **values} for number in numbers]
+        self.execute(f'INSERT INTO "{table}" VALUES ({marks})', *[[row[name] for name in types] for row in rows])
 
     @abstractmethod
-    def execute(self, sql: str, values: Sequence[Any] = ()) -> None:
-        """Run one statement and commit it."""
+    def execute(self, sql: str, *rows: Sequence[Any]) -> None:
+        """Run one statement, for each of ``rows`` of values if there are any, and commit it."""
 
     @abstractmethod
     def _type(self, dtype: pl.DataType) -> str: ...
@@ -61,9 +61,10 @@ class SqliteShop(ShopSource):
         self.url = f"sqlite://{path}"
         super().__init__()
 
-    def execute(self, sql: str, values: Sequence[Any] = ()) -> None:
+    def execute(self, sql: str, *rows: Sequence[Any]) -> None:
         with sqlite3.connect(self._path) as connection:
-            connection.execute(sql, [_sqlite_moment(value) for value in values])
+            for row in rows or [()]:
+                connection.execute(sql, [_sqlite_moment(value) for value in row])
         connection.close()
 
     def _type(self, dtype: pl.DataType) -> str:
@@ -80,9 +81,9 @@ class PostgresShop(ShopSource):
         self.url = url
         super().__init__()
 
-    def execute(self, sql: str, values: Sequence[Any] = ()) -> None:
+    def execute(self, sql: str, *rows: Sequence[Any]) -> None:
         with psycopg.connect(self.url) as connection:
-            connection.execute(sql.encode(), values)
+            connection.cursor().executemany(sql.encode(), rows or [()])
 
     def _type(self, dtype: pl.DataType) -> str:
         if isinstance(dtype, pl.Decimal):

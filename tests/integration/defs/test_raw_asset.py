@@ -6,10 +6,12 @@ from typing import Any
 
 import dagster as dg
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from resources.warehouse import Warehouse
 from shopsphere_assets.defs.platform import Platform
-from shopsphere_assets.defs.raw.factory import raw_source
+from shopsphere_assets.defs.raw.factory import _certain_share, raw_source
 from shopsphere_assets.defs.raw.shop_db import SHOP_DB
 from shopsphere_assets.defs.raw.support import SUPPORT
 from shopsphere_assets.ingestion.raw_table import SourceSystem
@@ -182,22 +184,22 @@ def test_a_batch_with_too_many_bad_rows_is_loaded_but_its_readers_wait(
     sqlite_shop: SqliteShop, warehouse: Warehouse
 ) -> None:
     sqlite_shop.add("orders", 1, 20)
-    sqlite_shop.add("orders", 21, 10, currency="???")
+    sqlite_shop.add("orders", 21, 20, currency="???")
     result = materialize(ORDERS, dg.AssetKey("made_of_orders"))
     assert not result.success
     assert built(result) == {"orders"}
     share = checks(result)["quarantine_share"]
     assert not share.passed
     assert share.severity == dg.AssetCheckSeverity.ERROR
-    assert share.metadata["share"].value == 0.33333
+    assert share.metadata["share"].value == 0.5
     # What the check says to look at is there.
-    assert warehouse.query(str(share.metadata["look at"].value)).num_rows == 10
+    assert warehouse.query(str(share.metadata["look at"].value)).num_rows == 20
     assert warehouse.query("select count(*) as n from raw.shop_db__orders").to_pylist() == [{"n": 20}]
 
 
 def test_after_the_repair_at_the_source_the_readers_go_on(sqlite_shop: SqliteShop) -> None:
     sqlite_shop.add("orders", 1, 20)
-    sqlite_shop.add("orders", 21, 10, currency="???")
+    sqlite_shop.add("orders", 21, 20, currency="???")
     materialize(ORDERS)
     # Nothing has changed, and so has the verdict not.
     assert built(materialize(ORDERS, dg.AssetKey("made_of_orders"))) == {"orders"}
@@ -210,16 +212,29 @@ def test_after_the_repair_at_the_source_the_readers_go_on(sqlite_shop: SqliteSho
 def test_the_limit_is_a_setting(sqlite_shop: SqliteShop, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("SHOPSPHERE_QUARANTINE_LIMIT", "0.5")
     sqlite_shop.add("orders", 1, 20)
-    sqlite_shop.add("orders", 21, 10, currency="???")
+    sqlite_shop.add("orders", 21, 20, currency="???")
     assert materialize(ORDERS).success
 
 
-def test_a_few_bad_rows_in_a_small_batch_hold_nobody_up(sqlite_shop: SqliteShop) -> None:
-    sqlite_shop.add("orders", 1)
-    sqlite_shop.add("orders", 2, 9, currency="???")
-    result = materialize(ORDERS)
-    assert result.success
-    assert checks(result)["quarantine_share"].metadata["share"].value == 0.9
+@pytest.mark.parametrize(
+    ("good", "bad", "is_passed"), [(1, 2, True), (34, 12, True), (68, 60, False), (1, 10, False)]
+)
+def test_a_share_that_chance_explains_holds_nobody_up(
+    sqlite_shop: SqliteShop, good: int, bad: int, is_passed: bool
+) -> None:
+    sqlite_shop.add("orders", 1, good)
+    sqlite_shop.add("orders", good + 1, bad, currency="???")
+    assert checks(materialize(ORDERS))["quarantine_share"].passed == is_passed
+
+
+@given(rows=st.integers(1, 10**6), data=st.data())
+def test_what_is_certain_of_a_share_is_never_more_than_the_share(rows: int, data: st.DataObject) -> None:
+    bad = data.draw(st.integers(0, rows))
+    certain = _certain_share(bad, rows)
+    assert 0 <= certain <= bad / rows + 1e-12
+    # It grows with the bad rows, and the more rows there are, the nearer it comes to the share.
+    assert certain <= _certain_share(min(bad + 1, rows), rows) + 1e-12
+    assert bad / rows - _certain_share(bad * 100, rows * 100) <= bad / rows - certain + 1e-12
 
 
 def test_bad_rows_that_come_with_every_batch_are_held_against_the_first_only(sqlite_shop: SqliteShop) -> None:

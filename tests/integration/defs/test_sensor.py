@@ -132,9 +132,7 @@ def _job() -> dg.JobDefinition:
     return anything
 
 
-def test_a_source_that_is_away_is_passed_over_with_the_reason(
-    daemon: Daemon, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_source_that_is_away_is_passed_over_with_the_reason(daemon: Daemon, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("SHOPSPHERE_SHOP_DB_URL", "postgresql://reader:hidden@127.0.0.1:1/shop")
     reason = daemon.tick()
     assert isinstance(reason, str)
@@ -181,9 +179,7 @@ def test_a_warehouse_in_use_by_another_process_is_a_reason_to_wait(
     assert daemon.tick() == ["orders"]
 
 
-def test_a_new_file_is_news_once(
-    instance: dg.DagsterInstance, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_new_file_is_news_once(instance: dg.DagsterInstance, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     drops = tmp_path / "drops"
     drops.mkdir()
     monkeypatch.setenv("SHOPSPHERE_SUPPORT_URL", str(drops))

@@ -71,9 +71,7 @@ class World:
             if bad:
                 raise dg.Failure(f"{bad} failed", allow_retries=False)
 
-        @dg.asset(
-            deps=["fct_orders", "fct_sessions"], automation_condition=AFTER_UPSTREAM, output_required=False
-        )
+        @dg.asset(deps=["fct_orders", "fct_sessions"], automation_condition=AFTER_UPSTREAM, output_required=False)
         def publication() -> Iterator[dg.MaterializeResult[None]]:
             yield dg.MaterializeResult()
 

@@ -47,9 +47,7 @@ def test_only_tables_whose_news_changed_are_asked_for(before: dict[str, str], af
 
 def _run(status: dg.DagsterRunStatus, ended: datetime | None) -> Any:
     """What the decision reads of a run; a real queued one cannot be made without a code location."""
-    return SimpleNamespace(
-        dagster_run=SimpleNamespace(status=status), end_time=ended.timestamp() if ended else None
-    )
+    return SimpleNamespace(dagster_run=SimpleNamespace(status=status), end_time=ended.timestamp() if ended else None)
 
 
 def test_a_source_that_was_never_read_or_read_well_need_not_wait() -> None:

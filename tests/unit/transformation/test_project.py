@@ -36,9 +36,7 @@ def _postgres(monkeypatch: pytest.MonkeyPatch, url: str) -> dict[str, str]:
         ("duckdb:///srv/w.duckdb?memory_limit=3GB&threads=2", "/srv/w.duckdb"),
     ],
 )
-def test_dbt_opens_the_very_file_that_the_platform_opens(
-    monkeypatch: pytest.MonkeyPatch, url: str, path: str
-) -> None:
+def test_dbt_opens_the_very_file_that_the_platform_opens(monkeypatch: pytest.MonkeyPatch, url: str, path: str) -> None:
     found = _environment(monkeypatch, url)
     assert found["SHOPSPHERE_DBT_TARGET"] == "duckdb"
     assert found["SHOPSPHERE_DBT_DUCKDB_PATH"] == path
