@@ -34,9 +34,7 @@ hypothesis.settings.load_profile("shopsphere")
 def _isolation(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """No test sees the user's settings, state or ``.env`` file: it begins in an empty folder of its own."""
     for name in os.environ:
-        if name.startswith(("SHOPSPHERE_", "DAGSTER_", "DBT_", "PG")) and not name.startswith(
-            "SHOPSPHERE_TEST_"
-        ):
+        if name.startswith(("SHOPSPHERE_", "DAGSTER_", "DBT_", "PG")) and not name.startswith("SHOPSPHERE_TEST_"):
             monkeypatch.delenv(name)
     monkeypatch.setenv("SHOPSPHERE_HOME", str(tmp_path / "var"))
     # What runs on this machine is reached directly, whatever proxy the user needs for the rest.

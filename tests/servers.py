@@ -157,9 +157,7 @@ def _wait_for_mariadb(url: str, process: subprocess.Popen[bytes], log: Path) -> 
             mariadb_execute(url, "SELECT 1")
         except pymysql.err.OperationalError:
             if process.poll() is not None or time.monotonic() > deadline:
-                raise RuntimeError(
-                    f"MariaDB did not start:\n{log.read_text(errors='replace')[-2000:]}"
-                ) from None
+                raise RuntimeError(f"MariaDB did not start:\n{log.read_text(errors='replace')[-2000:]}") from None
             time.sleep(0.05)
         else:
             return
@@ -167,9 +165,7 @@ def _wait_for_mariadb(url: str, process: subprocess.Popen[bytes], log: Path) -> 
 
 def _program(name: str) -> str | None:
     """A server's program, also where the system keeps servers out of a normal user's path."""
-    return shutil.which(
-        name, path=os.pathsep.join([os.environ.get("PATH", ""), "/usr/sbin", "/usr/local/sbin"])
-    )
+    return shutil.which(name, path=os.pathsep.join([os.environ.get("PATH", ""), "/usr/sbin", "/usr/local/sbin"]))
 
 
 def _free_port() -> int:

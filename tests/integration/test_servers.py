@@ -30,9 +30,7 @@ def test_a_new_mariadb_database_is_empty_and_writable(mariadb_url: str) -> None:
 
 def test_a_new_postgresql_database_is_empty_and_writable(postgres_url: str) -> None:
     with psycopg.connect(postgres_url) as connection:
-        assert connection.execute(
-            "select count(*) from pg_tables where schemaname = 'public'"
-        ).fetchone() == (0,)
+        assert connection.execute("select count(*) from pg_tables where schemaname = 'public'").fetchone() == (0,)
         connection.execute("create table words (word text)")
 
 

@@ -29,10 +29,9 @@ _IS_BEHIND = (
 # The failed get another chance at the next quarter of an hour, or when their code changes. Two "since", because
 # Dagster takes two of them for one and the same where both have an "or" in the same place (as _IS_BEHIND has).
 _HAS_FAILED: _Condition = dg.AutomationCondition.execution_failed()
-_ANOTHER_CHANCE = (
-    dg.AutomationCondition.cron_tick_passed("*/15 * * * *").since_last_handled()
-    | dg.AutomationCondition.code_version_changed().since_last_handled()
-).with_label("another_chance")
+_TICK: _Condition = dg.AutomationCondition.cron_tick_passed("*/15 * * * *")
+_NEW_CODE: _Condition = dg.AutomationCondition.code_version_changed()
+_ANOTHER_CHANCE = (_TICK.since_last_handled() | _NEW_CODE.since_last_handled()).with_label("another_chance")
 
 AFTER_UPSTREAM = (
     ((_IS_BEHIND & ~_HAS_FAILED) | (_HAS_FAILED & _ANOTHER_CHANCE))

@@ -87,6 +87,7 @@ def test_faulty_sources_do_not_hold_up_the_others_and_the_repair_loses_nothing(
     assert status == 0, output
     assert "Published version 1: 20 tables" in output
     published = warehouse.read_publication(
-        "select (select count(*) from sales.fct_orders) as orders, (select count(*) from support.fct_tickets) as tickets"
+        "select (select count(*) from sales.fct_orders) as orders,"
+        " (select count(*) from support.fct_tickets) as tickets"
     ).to_pylist()
     assert published == [{"orders": 5, "tickets": 20}]

@@ -3,7 +3,6 @@
 Two areas are built again, which share no table: refunds, which get faults, and web traffic, which stays sound.
 """
 
-from collections.abc import Iterator
 from typing import Any
 
 import dagster as dg
@@ -68,11 +67,11 @@ class Platform:
 
 
 @pytest.fixture
-def platform(instance: dg.DagsterInstance, monkeypatch: pytest.MonkeyPatch) -> Iterator[Platform]:
+def platform(instance: dg.DagsterInstance, monkeypatch: pytest.MonkeyPatch) -> Platform:
     # Where the definitions were loaded: dbt then parses the project only once.
     code_location.definitions()
     monkeypatch.setenv("SHOPSPHERE_HOME", str(code_location.home()))
-    yield Platform(instance)
+    return Platform(instance)
 
 
 PUBLISH = dg.AssetSelection.assets(PUBLICATION)

@@ -216,9 +216,7 @@ def test_the_limit_is_a_setting(sqlite_shop: SqliteShop, monkeypatch: pytest.Mon
     assert materialize(ORDERS).success
 
 
-@pytest.mark.parametrize(
-    ("good", "bad", "is_passed"), [(1, 2, True), (34, 12, True), (68, 60, False), (1, 10, False)]
-)
+@pytest.mark.parametrize(("good", "bad", "is_passed"), [(1, 2, True), (34, 12, True), (68, 60, False), (1, 10, False)])
 def test_a_share_that_chance_explains_holds_nobody_up(
     sqlite_shop: SqliteShop, good: int, bad: int, is_passed: bool
 ) -> None:

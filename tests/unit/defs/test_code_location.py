@@ -58,8 +58,8 @@ def _snapshot() -> str:
             lines.append(f"{job.name} | {ops}")
     lines += ["", "# Schedules: name | job | cron | time zone | at first"]
     for schedule in sorted(repository.schedule_defs, key=lambda schedule: schedule.name):
-        columns = (schedule.job_name, schedule.cron_schedule, schedule.execution_timezone)
-        lines.append(" | ".join((schedule.name, *map(str, columns), schedule.default_status.value)))
+        when = f"{schedule.job_name} | {schedule.cron_schedule} | {schedule.execution_timezone}"
+        lines.append(f"{schedule.name} | {when} | {schedule.default_status.value}")
     lines += ["", "# Sensors: name | kind | every seconds | at first | target"]
     for sensor in sorted(repository.sensor_defs, key=lambda sensor: sensor.name):
         selection = sensor.asset_selection
@@ -67,8 +67,8 @@ def _snapshot() -> str:
             selection = sensor.targets[0].resolvable_to_job.selection  # type: ignore[union-attr]
         target = sorted(key.to_user_string() for key in selection.resolve(graph))
         shown = ", ".join(target) if len(target) < 10 else f"{len(target)} assets"
-        columns = (sensor.sensor_type.value, sensor.minimum_interval_seconds, sensor.default_status.value, shown)
-        lines.append(" | ".join((sensor.name, *map(str, columns))))
+        how = f"{sensor.sensor_type.value} | {sensor.minimum_interval_seconds} | {sensor.default_status.value}"
+        lines.append(f"{sensor.name} | {how} | {shown}")
     return "\n".join(lines) + "\n"
 
 
@@ -150,9 +150,12 @@ def _junk(name: str, text: str) -> list[str]:
 def test_jobs_schedules_and_sensors_say_what_they_do() -> None:
     repository = code_location.repository()
     jobs = [job for job in repository.get_all_jobs() if not job.name.startswith("__")]
-    for definition in (*jobs, *repository.schedule_defs, *repository.sensor_defs):
-        assert len(definition.description or "") > 10, definition.name
-        assert not _junk(definition.name, definition.description or "")
+    told: list[tuple[str, str | None]] = [(job.name, job.description) for job in jobs]
+    told += [(schedule.name, schedule.description) for schedule in repository.schedule_defs]
+    told += [(sensor.name, sensor.description) for sensor in repository.sensor_defs]
+    for name, description in told:
+        assert len(description or "") > 10, name
+        assert not _junk(name, description or "")
 
 
 def test_everything_downstream_of_raw_tables_leads_to_the_publication() -> None:
