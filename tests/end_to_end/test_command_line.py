@@ -7,11 +7,21 @@ import io
 import json
 import re
 import socket
+import subprocess
 from pathlib import Path
 
 import pytest
 
-from tests.end_to_end.demo_process import SCALE, Prepared, free_port, prepared, processes_of, shopsphere
+from tests.end_to_end.demo_process import (
+    SCALE,
+    Prepared,
+    command,
+    environment,
+    free_port,
+    prepared,
+    processes_of,
+    shopsphere,
+)
 
 pytestmark = pytest.mark.timeout(400)
 
@@ -61,10 +71,6 @@ def test_sql_asks_the_marts_by_name(first: Prepared) -> None:
 
 
 def test_sql_into_a_pipe_that_closes_early_is_no_error(first: Prepared) -> None:
-    import subprocess
-
-    from tests.end_to_end.demo_process import command, environment
-
     with subprocess.Popen(
         command("sql", "select * from fct_orders, fct_daily_sales limit 20000", "--format", "csv"),
         env=environment(first.home),
@@ -94,10 +100,10 @@ def test_other_parameters_than_the_shop_began_with_are_refused(first: Prepared, 
     home = first.copy_to(tmp_path)
     answer = shopsphere(home, "demo", "--scale", "0.5", "--port", str(free_port()))
     assert answer.returncode == 1
-    assert "scale is 0.02 there and 0.5 was asked for" in answer.stderr
+    assert "scale is 0.02, not 0.5" in answer.stderr
     answer = shopsphere(home, "simulate", "--seed", "8", "--days", "1")
     assert answer.returncode == 1
-    assert "seed is 7 there and 8 was asked for" in answer.stderr
+    assert "seed is 7, not 8" in answer.stderr
     assert processes_of(home) == []
 
 

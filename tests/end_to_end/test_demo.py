@@ -70,6 +70,9 @@ def _look_at(demo: Demo, browser: Browser) -> None:
         "Shop database",
     )
     _open(page, demo, "/assets/sales/fct_orders", "settlement_status", "numeric(18, 2)", "after_upstream")
+    lineage = ("column lineage", "sales/fct_orders.items_amount")
+    _open(page, demo, "/assets/sales/fct_daily_sales?view=events", *lineage)
+    _open(page, demo, "/assets/raw/shop_db/orders?view=checks", "quarantine_share", "ledger_closes", "unique_key")
     _open(page, demo, "/automation", *SENSORS, "nightly")
     switches = page.get_by_role("switch").or_(page.locator("input[type=checkbox][role=switch]"))
     if switches.count():
