@@ -90,7 +90,7 @@ class Prepared:
 
     def copy_to(self, folder: Path) -> Path:
         """A copy of the home: with owners and links, which the embedded server's files need."""
-        home = folder / "var"
+        home = folder / "demo"  # not the one that the tests' own environment names
         subprocess.run(["cp", "-a", str(self.home), str(home)], check=True)
         return home
 
