@@ -28,7 +28,7 @@ import psutil
 SCALE = "0.02"
 
 # Generous: what is waited for comes within a fraction of it on an idle machine with two cores.
-PATIENCE_SECONDS = 240
+PATIENCE_SECONDS = 400
 
 
 def environment(home: Path) -> dict[str, str]:
