@@ -94,6 +94,9 @@ def _execute(
     blocked: set[dg.AssetKey] = set()
     for event in result.all_events:
         if event.is_step_failure:
+            if _is_interrupted(event):
+                # Dagster takes Ctrl-C for the failure of the step that it ended.
+                raise KeyboardInterrupt
             if event.step_failure_data.error and "AssetCheckFailed" in (event.step_failure_data.error.cls_name or ""):
                 continue  # told by the check itself
             outcome.failures.append((event.step_key or "", _cause(event)))
@@ -111,6 +114,15 @@ def _execute(
             outcome.is_published |= event.asset_key == PUBLICATION_KEY
             _note_rows(event, outcome)
     return blocked
+
+
+def _is_interrupted(event: dg.DagsterEvent) -> bool:
+    error = event.step_failure_data.error
+    while error is not None:
+        if error.cls_name == dg.DagsterExecutionInterruptedError.__name__:
+            return True
+        error = error.cause
+    return False
 
 
 def _failed_check(evaluation: dg.AssetCheckEvaluation) -> str:

@@ -1,12 +1,14 @@
 """The dbt models as assets, their tests as checks; one dbt process a run."""
 
+import atexit
 import json
 import os
 import shutil
+import subprocess
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from datetime import UTC, datetime
-from functools import cache
+from functools import cache, partial
 from typing import Any
 
 import dagster as dg
@@ -36,6 +38,8 @@ from shopsphere_assets.transformation.project import (
 from shopsphere_assets.transformation.results import record_results, record_start
 
 WAREHOUSE_POOL = "warehouse"
+
+_DBT_STOP_SECONDS = 5
 
 
 class Translator(DagsterDbtTranslator):
@@ -97,6 +101,7 @@ def dbt() -> dg.Definitions:
             invocation = dbt.cli(
                 ["build", "--exclude-resource-type", "unit_test"], context=context, raise_on_error=False
             )
+            stack.enter_context(_ended(invocation.process))
             lineage = ColumnLineage(
                 invocation.manifest,
                 _known_columns(invocation.manifest),
@@ -115,6 +120,32 @@ def dbt() -> dg.Definitions:
 
     resource = DbtCliResource(project_dir=project, dbt_executable=dbt_executable())
     return dg.Definitions(assets=[dbt_models], resources={"dbt": resource})
+
+
+@contextmanager
+def _ended(process: subprocess.Popen[bytes]) -> Iterator[None]:
+    """End dbt with the block: an interrupted run must leave nobody behind who still writes.
+
+    Or with this process, as Dagster does not close the generator of a step that is interrupted between two events.
+    """
+    end = partial(_end, process)
+    atexit.register(end)
+    try:
+        yield
+    finally:
+        end()
+        atexit.unregister(end)
+
+
+def _end(process: subprocess.Popen[bytes]) -> None:
+    """End dbt, if it has not ended; what it has not committed is undone by the database."""
+    if process.poll() is None:
+        process.terminate()
+        try:
+            process.wait(_DBT_STOP_SECONDS)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
 
 
 def _selected_models(context: dg.AssetExecutionContext) -> set[str]:

@@ -66,7 +66,7 @@ def test_faulty_sources_do_not_hold_up_the_others_and_the_repair_loses_nothing(
     assert status == 1
     assert "failed: raw__catalogue_db__products" in output
     assert "the database does not answer" in output
-    assert "failed: raw/support/tickets\ncheck quarantine_share failed: share 0.6, limit 0.25" in output
+    assert "failed: raw/support/tickets\ncheck quarantine_share failed: share 0.6, share beyond chance" in output
     # Told once, and in the platform's words.
     assert output.count("quarantine_share") == 1
     assert "hidden" not in output
