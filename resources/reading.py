@@ -22,12 +22,15 @@ class Chunk:
     it stands, the rule it broke (``line.malformed`` or ``line.truncated``) and in which way.
     ``bytes_read``: what was read from the source for this chunk, in bytes.
     ``restart``: the reader had to begin anew; what it gave before counts as not given.
+    ``deleted``: the key columns of rows that are gone from the source. A key that any chunk of the same read
+    gives as deleted is not among its rows.
     """
 
     rows: pl.DataFrame
     bytes_read: int
     rejected: pl.DataFrame | None = None
     restart: bool = False
+    deleted: pl.DataFrame | None = None
 
 
 def gathered(chunks: Iterable[Chunk], rows: int = 50_000) -> Iterator[Chunk]:
@@ -58,8 +61,10 @@ def _together(chunks: list[Chunk]) -> Chunk:
     if len(chunks) == 1:
         return chunks[0]
     rejected = [chunk.rejected for chunk in chunks if chunk.rejected is not None]
+    deleted = [chunk.deleted for chunk in chunks if chunk.deleted is not None]
     return Chunk(
         rows=pl.concat([chunk.rows for chunk in chunks]),
         bytes_read=sum(chunk.bytes_read for chunk in chunks),
         rejected=pl.concat(rejected) if rejected else None,
+        deleted=pl.concat(deleted) if deleted else None,
     )

@@ -75,6 +75,20 @@ class Transaction(ABC):
         """
 
     @abstractmethod
+    def add_missing(self, table: TableDefinition, parquet_files: Iterable[Path]) -> int:
+        """Add those rows of the files whose key the table does not hold; the number of rows added.
+
+        Of several with one key any is taken.
+        """
+
+    @abstractmethod
+    def mark(self, table: TableDefinition, keys: Iterable[Path], values: Mapping[str, Any], *, unless: str) -> int:
+        """Set ``values`` in the rows whose key is in the Parquet files ``keys`` and whose column ``unless`` is null.
+
+        Returns the number of rows changed. Keys that the table does not hold are passed over.
+        """
+
+    @abstractmethod
     def append(self, schema: str, table: str, rows: pa.Table) -> None:
         """Add the rows to the table, by column name."""
 

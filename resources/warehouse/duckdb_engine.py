@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import os
 import threading
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any, Literal
@@ -214,23 +214,38 @@ class DuckDBTransaction(Transaction):
 
     def merge(self, table: TableDefinition, parquet_files: Iterable[Path], *, order_by: str | None = None) -> int:
         """See :meth:`Transaction.merge`."""
-        files = [Path(file) for file in parquet_files]
         if not table.key:
             raise ValueError(f"table {table} has no key to merge by")
-        present = checked_columns(table, files)
-        if not files:
-            return 0
+        read: list[Path] = []
         with plain_errors(f"{self._where}, table {table}"):
-            return self._merge(table, [str(file) for file in files], present, order_by)
+            if not fetch(self._connection, f"SELECT 1 FROM {_target(table)} LIMIT 1"):
+                loaded = self._load_empty(table, parquet_files, read)
+                if loaded is not None:
+                    return loaded
+            files = read or list(parquet_files)
+            return self._merge(table, files, order_by) if files else 0
 
-    def _merge(self, table: TableDefinition, files: list[str], present: set[str], order_by: str | None) -> int:
-        target = f"{_quoted(table.schema)}.{_quoted(table.name)}"
-        rows, keys = self._counts(table, files)
-        source = _batch_query(table, present, order_by if order_by in present else None, rows != keys)
-        if not fetch(self._connection, f"SELECT 1 FROM {target} LIMIT 1"):
-            self._connection.execute(f"INSERT INTO {target} BY NAME {source}", [files])
-            return int(keys)
+    def _load_empty(self, table: TableDefinition, files: Iterable[Path], read: list[Path]) -> int | None:
+        """Load each file as it comes; None, and nothing done, if they hold a key twice. ``read``: the files' names."""
+        target = _target(table)
+        rows = 0
+        for file in files:
+            read.append(file)
+            source = _batch_query(table, checked_columns(table, [file]))
+            [(inserted,)] = fetch(self._connection, f"INSERT INTO {target} BY NAME {source}", [[str(file)]])
+            rows += inserted
+        if rows == self._distinct_keys(table, target, rows):
+            return rows
+        self._connection.execute(f"TRUNCATE {target}")
+        return None
 
+    def _merge(self, table: TableDefinition, parquet_files: list[Path], order_by: str | None) -> int:
+        target = _target(table)
+        present = checked_columns(table, parquet_files)
+        files = [str(file) for file in parquet_files]
+        [(rows,)] = fetch(self._connection, "SELECT count(*) FROM read_parquet($1)", [files])
+        keys = self._distinct_keys(table, "read_parquet($1)", rows, [files])
+        source = _batch_query(table, present) if rows == keys else _newest_query(table, present, order_by)
         # Measured on 5 M rows with 100 k changed ones: deleting and inserting takes 0.2 s where MERGE INTO
         # takes 0.8 s. An index on the key would cost 0.8 s at the first load's commit and 0.6 s a merge.
         self._connection.execute(f"CREATE TEMP TABLE {_BATCH} AS {source}", [files])
@@ -247,19 +262,50 @@ class DuckDBTransaction(Transaction):
         self._connection.execute(f"DROP TABLE {_BATCH}")
         return int(keys)
 
-    def _counts(self, table: TableDefinition, files: list[str]) -> tuple[int, int]:
-        """The number of rows and of distinct keys in the files, in bounded memory."""
+    def _distinct_keys(self, table: TableDefinition, relation: str, rows: int, parameters: Sequence[Any] = ()) -> int:
+        """The number of distinct keys among the ``rows`` of the relation, in bounded memory."""
         key = ", ".join(_quoted(name) for name in table.key)
         distinct = key if len(table.key) == 1 else f"({key})"
-        source = "read_parquet($1, union_by_name = true)"
-        [(rows,)] = fetch(self._connection, f"SELECT count(*) FROM {source}", [files])
         parts = 1 + rows // _ROWS_COUNTED_AT_ONCE
         keys = 0
         for part in range(parts):
             where = f"WHERE hash({key}) % {parts} = {part}" if parts > 1 else ""
-            [(found,)] = fetch(self._connection, f"SELECT count(DISTINCT {distinct}) FROM {source} {where}", [files])
+            sql = f"SELECT count(DISTINCT {distinct}) FROM {relation} {where}"
+            [(found,)] = fetch(self._connection, sql, parameters)
             keys += found
-        return rows, keys
+        return keys
+
+    def add_missing(self, table: TableDefinition, parquet_files: Iterable[Path]) -> int:
+        """See :meth:`Transaction.add_missing`."""
+        files = [Path(file) for file in parquet_files]
+        if not files:
+            return 0
+        present = checked_columns(table, files)
+        same_key = " AND ".join(f"existing.{_quoted(name)} = new.{_quoted(name)}" for name in table.key)
+        with plain_errors(f"{self._where}, table {table}"):
+            [(added,)] = fetch(
+                self._connection,
+                f"INSERT INTO {_target(table)} BY NAME SELECT * FROM ({_newest_query(table, present, None)}) AS new"
+                f" WHERE NOT EXISTS (SELECT 1 FROM {_target(table)} AS existing WHERE {same_key})",
+                [[str(file) for file in files]],
+            )
+        return int(added)
+
+    def mark(self, table: TableDefinition, keys: Iterable[Path], values: Mapping[str, Any], *, unless: str) -> int:
+        """See :meth:`Transaction.mark`."""
+        files = [str(file) for file in keys]
+        if not files:
+            return 0
+        changes = ", ".join(f"{_quoted(name)} = ${number}" for number, name in enumerate(values, 2))
+        same_key = " AND ".join(f"existing.{_quoted(name)} = gone.{_quoted(name)}" for name in table.key)
+        with plain_errors(f"{self._where}, table {table}"):
+            [(marked,)] = fetch(
+                self._connection,
+                f"UPDATE {_target(table)} AS existing SET {changes} FROM read_parquet($1) AS gone"
+                f" WHERE {same_key} AND existing.{_quoted(unless)} IS NULL",
+                [files, *values.values()],
+            )
+        return int(marked)
 
     def append(self, schema: str, table: str, rows: pa.Table) -> None:
         """See :meth:`Transaction.append`."""
@@ -283,20 +329,30 @@ class DuckDBTransaction(Transaction):
             return self._connection.execute(sql, list(parameters)).to_arrow_table()
 
 
-def _batch_query(table: TableDefinition, present: set[str], order_by: str | None, has_repeats: bool) -> str:
-    """The files' rows as the table's columns; of rows with the same key only the last, if there are such."""
-    columns = ", ".join(
+def _target(table: TableDefinition) -> str:
+    return f"{_quoted(table.schema)}.{_quoted(table.name)}"
+
+
+def _batch_columns(table: TableDefinition, present: set[str]) -> str:
+    return ", ".join(
         f"{_quoted(column.name)}::{duckdb_type(column.type)} AS {_quoted(column.name)}"
         if column.name in present
         else f"NULL::{duckdb_type(column.type)} AS {_quoted(column.name)}"
         for column in table.columns
     )
-    if not has_repeats:
-        return f"SELECT {columns} FROM read_parquet($1, union_by_name = true)"
+
+
+def _batch_query(table: TableDefinition, present: set[str]) -> str:
+    """The files' rows as the table's columns."""
+    return f"SELECT {_batch_columns(table, present)} FROM read_parquet($1, union_by_name = true)"
+
+
+def _newest_query(table: TableDefinition, present: set[str], order_by: str | None) -> str:
+    """The files' rows as the table's columns; of rows with the same key only the last."""
     key = ", ".join(_quoted(name) for name in table.key)
-    first = f"{_quoted(order_by)} DESC NULLS LAST, " if order_by else ""
+    first = f"{_quoted(order_by)} DESC NULLS LAST, " if order_by and order_by in present else ""
     return (
-        f"SELECT {columns}"
+        f"SELECT {_batch_columns(table, present)}"
         " FROM read_parquet($1, union_by_name = true, filename = '_file', file_row_number = true)"
         f" QUALIFY row_number() OVER (PARTITION BY {key}"
         f" ORDER BY {first}list_position($1, _file) DESC, file_row_number DESC) = 1"

@@ -10,7 +10,7 @@ advisory lock of the database makes writers queue.
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
@@ -254,6 +254,42 @@ class PostgresTransaction(Transaction):
         run(self._connection, f"DROP TABLE {_BATCH}")
         return int(keys)
 
+    def add_missing(self, table: TableDefinition, parquet_files: Iterable[Path]) -> int:
+        """See :meth:`Transaction.add_missing`."""
+        target, names = _target(table), ", ".join(quoted(name) for name in table.columns.names)
+        with plain_errors(f"{self._where}, table {table}"):
+            self._ensure_key(table)
+            self._stage(target, table.columns, _batches(table, parquet_files))
+            added = run(
+                self._connection,
+                f"INSERT INTO {target} ({names}) SELECT {names} FROM {_BATCH} ON CONFLICT DO NOTHING",
+            ).rowcount
+            run(self._connection, f"DROP TABLE {_BATCH}")
+        return added
+
+    def mark(self, table: TableDefinition, keys: Iterable[Path], values: Mapping[str, Any], *, unless: str) -> int:
+        """See :meth:`Transaction.mark`."""
+        target = _target(table)
+        key_columns = pa.schema([table.columns.field(name) for name in table.key])
+        changes = ", ".join(f"{quoted(name)} = ${number}" for number, name in enumerate(values, 1))
+        same_key = " AND ".join(f"existing.{quoted(name)} = gone.{quoted(name)}" for name in table.key)
+        with plain_errors(f"{self._where}, table {table}"):
+            self._stage(target, key_columns, _batches(table, keys, key_columns))
+            marked = run(
+                self._connection,
+                f"UPDATE {target} AS existing SET {changes} FROM {_BATCH} AS gone"
+                f" WHERE {same_key} AND existing.{quoted(unless)} IS NULL",
+                list(values.values()),
+            ).rowcount
+            run(self._connection, f"DROP TABLE {_BATCH}")
+        return marked
+
+    def _stage(self, target: str, columns: pa.Schema, batches: Iterable[pa.RecordBatch]) -> None:
+        """Copy the batches into a temporary table shaped as the target."""
+        run(self._connection, f"CREATE TEMP TABLE {_BATCH} (LIKE {target}) ON COMMIT DROP")
+        self._copy(_BATCH, columns, batches, frozen=False)
+        run(self._connection, f"ANALYZE {_BATCH}")
+
     def append(self, schema: str, table: str, rows: pa.Table) -> None:
         """See :meth:`Transaction.append`."""
         target = f"{quoted(schema)}.{quoted(table)}"
@@ -314,20 +350,23 @@ def _target(table: TableDefinition) -> str:
     return f"{quoted(table.schema)}.{quoted(table.name)}"
 
 
-def _batches(table: TableDefinition, files: Iterable[Path]) -> Iterator[pa.RecordBatch]:
-    """The files' rows in batches of exactly the table's columns; memory holds about one batch."""
+def _batches(
+    table: TableDefinition, files: Iterable[Path], columns: pa.Schema | None = None
+) -> Iterator[pa.RecordBatch]:
+    """The files' rows in batches of exactly the table's ``columns`` (all); memory holds about one batch."""
+    wanted = columns or table.columns
     for file in files:
         present = checked_columns(table, [file])
         with pq.ParquetFile(file) as parquet:
-            names = [name for name in table.columns.names if name in present]
+            names = [name for name in wanted.names if name in present]
             for batch in parquet.iter_batches(batch_size=_COPIED_ROWS, columns=names):
                 arrays = [
                     batch.column(column.name).cast(column.type)
                     if column.name in present
                     else pa.nulls(batch.num_rows, column.type)
-                    for column in table.columns
+                    for column in wanted
                 ]
-                yield pa.RecordBatch.from_arrays(arrays, schema=table.columns)
+                yield pa.RecordBatch.from_arrays(arrays, schema=wanted)
 
 
 def _numbered(batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:

@@ -14,11 +14,14 @@ SCHEMAS = ("raw", "quarantine", "ledger")
 MOMENT = pa.timestamp("us", tz="UTC")
 
 
-def _table(schema: str, name: str, comment: str, columns: dict[str, tuple[pa.DataType, str]]) -> TableDefinition:
+def _table(
+    schema: str, name: str, comment: str, columns: dict[str, tuple[pa.DataType, str]], *, key: tuple[str, ...] = ()
+) -> TableDefinition:
     return TableDefinition(
         schema=schema,
         name=name,
         columns=pa.schema([pa.field(column, dtype) for column, (dtype, _) in columns.items()]),
+        key=key,
         comment=comment,
         column_comments={column: text for column, (_, text) in columns.items()},
     )
@@ -43,6 +46,10 @@ BATCHES = _table(
         "watermark": (pa.string(), "Where the next read continues."),
         "lake_path": (pa.string(), "Folder of the batch in the lake."),
         "contract_version": (pa.string(), "Version of the contract that judged the rows."),
+        "sequence": (pa.int64(), "Order of commit in the warehouse: 1, 2, 3 …"),
+        "kind": (pa.string(), "incremental, full, reconciliation, change_log, backfill or replay."),
+        "rows_deleted": (pa.int64(), "Rows marked as deleted at the source."),
+        "log_position": (pa.string(), "Where the next read of the source's change log continues."),
     },
 )
 
@@ -92,7 +99,10 @@ QUARANTINE_ROWS = _table(
         "reasons": (pa.string(), "The rules it broke: a JSON array of rule, column and value."),
         "position": (pa.string(), "Where the row stands in its source."),
         "quarantined_at": (MOMENT, "When it was set aside."),
+        "settled_at": (MOMENT, "When it ceased to be open; null while it is."),
+        "settlement": (pa.string(), "Why it is no longer open: superseded or deleted at the source."),
     },
+    key=("quarantine_id",),
 )
 
 SYSTEM_TABLES = (BATCHES, FILES, PUBLICATIONS, QUARANTINE_ROWS)

@@ -1,27 +1,29 @@
-"""One batch: extract, validate, land, load. The only place where the steps come together.
+"""One batch: read, validate, land, load. The only place where the steps come together.
 
-Killed anywhere, the next run continues: before the rename the landing is a temporary folder that is
-removed; between rename and commit the landed batch has no ledger entry and the rows are read again; after
-the commit everything is there. Rows, quarantine and ledger entry are committed in one transaction.
+Reading, judging and loading go on side by side, in a thread each. Killed anywhere, the next run continues:
+before the rename the landing is a temporary folder that is removed; between rename and commit the landed batch
+has no ledger entry and the rows are read again; after the commit everything is there. Rows, deletions,
+quarantine and ledger entry are committed in one transaction.
 """
 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import datetime, timedelta
 from pathlib import Path
 from uuid import uuid4
 
 from resources.file_source import FileOutcome, FileVersion
-from resources.reading import gathered
+from resources.reading import Chunk
 from resources.warehouse import Warehouse
 from shopsphere_assets.ingestion.extract import Extraction, Source
 from shopsphere_assets.ingestion.lake import BatchWriter, remove_unfinished
-from shopsphere_assets.ingestion.ledger import BatchReport, TableState, utc_now, write_entries
-from shopsphere_assets.ingestion.raw_table import RawTable
-from shopsphere_assets.ingestion.validate import divide
+from shopsphere_assets.ingestion.landing import Landing, StartedAnew
+from shopsphere_assets.ingestion.ledger import BatchReport, Kind, TableState, next_sequence, utc_now, write_entries
+from shopsphere_assets.ingestion.raw_table import BATCH_ID, DELETED_AT, LOADED_AT, RawTable
 
 
 @dataclass(frozen=True)
@@ -46,55 +48,81 @@ def ingest(
     ``state``: what the ledger says of the table. ``lookback``: how far behind the watermark rows that were
     committed late are looked for. Raises :class:`PlatformError`; nothing is loaded then.
     """
+    extraction = Extraction(table, source, state, lookback)
+    return load_chunks(
+        table,
+        extraction.chunks(),
+        destination,
+        run_id=run_id,
+        kind="full" if state.watermark is None else "incremental",
+        order_by=table.cursor,
+        watermark=state.watermark,
+        files=extraction.files,
+    )
+
+
+def load_chunks(
+    table: RawTable,
+    chunks: Iterable[Chunk],
+    destination: Destination,
+    *,
+    run_id: str,
+    kind: Kind,
+    order_by: str | None,
+    watermark: datetime | None = None,
+    files: Sequence[tuple[FileVersion, FileOutcome]] = (),
+    log_position: str | None = None,
+) -> BatchReport | None:
+    """Judge, land and load ``chunks`` as one batch; returns None where they hold nothing.
+
+    ``order_by``: of two versions of a row the one with the higher value in this column holds; None where the
+    chunks come in the order of the changes. ``watermark``: where the table stood before; the batch's own is not
+    lower. ``files``: the files that the chunks were read from; may grow until the last chunk. ``log_position``:
+    recorded with the batch, which is then written even without rows. Raises :class:`PlatformError`; nothing is
+    loaded then.
+    """
     started_at = utc_now()
     batch_id = f"{started_at:%Y%m%dT%H%M%S}-{uuid4().hex[:10]}"
     remove_unfinished(destination.lake, table)
-    extraction = Extraction(table, source, state, lookback)
-    writer = BatchWriter(destination.lake, table, batch_id, started_at)
-    watermark = state.watermark
-    bytes_read = 0
-    try:
-        for chunk in gathered(extraction.chunks()):
-            if chunk.restart:
-                writer.restart()
-                watermark, bytes_read = state.watermark, 0
-                continue
-            divided = divide(table, chunk)
-            writer.write(divided)
-            bytes_read += chunk.bytes_read
-            if divided.highest_cursor is not None:
-                watermark = max(watermark or divided.highest_cursor, divided.highest_cursor)
-        if not (writer.rows_valid or writer.rows_quarantined or extraction.files):
-            writer.abort()
-            return None
-        landed = writer.commit()
-    except BaseException:
-        writer.abort()
-        raise
-    with destination.warehouse.transaction() as transaction:
-        keys = 0
-        if landed.parts:
-            keys = transaction.merge(table.definition, landed.parts, order_by=table.cursor)
-        report = BatchReport(
-            batch_id=batch_id,
-            source=table.source,
-            table_name=table.name,
-            run_id=run_id,
-            started_at=started_at,
-            finished_at=utc_now(),
-            rows_read=landed.rows_valid + landed.rows_quarantined,
-            rows_loaded=keys,
-            rows_quarantined=landed.rows_quarantined,
-            # Repeated rows and versions of a row that a later one in the same batch replaces.
-            rows_excluded=landed.rows_valid - keys,
-            bytes_read=bytes_read,
-            watermark=watermark,
-            lake_path=str(landed.folder.relative_to(destination.lake)),
-            contract_version=contract_version(table),
-            notes=tuple(file_notes(extraction.files)),
-        )
-        write_entries(transaction, report, landed, extraction.files)
-    return report
+    origin = {"kind": kind, "order_by": order_by}
+    writer = BatchWriter(destination.lake, table, batch_id, started_at, origin)
+    with Landing(table, chunks, writer, watermark) as landing:
+        while True:
+            if not landing.has_part() and writer.is_empty and not files and log_position is None:
+                return None
+            with suppress(StartedAnew), destination.warehouse.transaction() as transaction:
+                keys = 0
+                if landing.has_part():
+                    keys = transaction.merge(table.definition, landing.parts(), order_by=order_by)
+                landed = writer.commit()
+                rows_deleted = 0
+                if landed.deleted:
+                    marks = {DELETED_AT: started_at, LOADED_AT: started_at, BATCH_ID: batch_id}
+                    rows_deleted = transaction.mark(table.definition, [landed.deleted], marks, unless=DELETED_AT)
+                report = BatchReport(
+                    batch_id=batch_id,
+                    source=table.source,
+                    table_name=table.name,
+                    run_id=run_id,
+                    started_at=started_at,
+                    finished_at=utc_now(),
+                    rows_read=landed.rows_valid + landed.rows_quarantined,
+                    rows_loaded=keys,
+                    rows_quarantined=landed.rows_quarantined,
+                    # Repeated rows and versions of a row that a later one in the same batch replaces.
+                    rows_excluded=landed.rows_valid - keys,
+                    bytes_read=landing.bytes_read,
+                    watermark=landing.watermark,
+                    lake_path=str(landed.folder.relative_to(destination.lake)),
+                    contract_version=contract_version(table),
+                    sequence=next_sequence(transaction),
+                    kind=kind,
+                    rows_deleted=rows_deleted,
+                    log_position=log_position,
+                    notes=tuple(file_notes(files)),
+                )
+                write_entries(transaction, report, landed, files)
+                return report
 
 
 _FILE_REMEDIES: dict[str, str] = {
@@ -104,7 +132,7 @@ _FILE_REMEDIES: dict[str, str] = {
 }
 
 
-def file_notes(files: list[tuple[FileVersion, FileOutcome]]) -> Iterator[str]:
+def file_notes(files: Sequence[tuple[FileVersion, FileOutcome]]) -> Iterator[str]:
     """For each file that was not read in full, or was empty: which, what is wrong with it, and what to do."""
     for file, outcome in files:
         if outcome.status != "read" or outcome.rows_read == 0:

@@ -6,16 +6,21 @@ speak of, so that state and data cannot disagree.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, Literal
 
 import pyarrow as pa
 
 from resources.file_source import FileOutcome, FileVersion
 from resources.warehouse import Transaction, Warehouse
+from resources.warehouse.system_tables import QUARANTINE_ROWS
 from shopsphere_assets.ingestion.lake import LandedBatch
 from shopsphere_assets.ingestion.raw_table import RawTable
+
+Kind = Literal["incremental", "full", "reconciliation", "change_log", "backfill", "replay"]
+"""Why a batch was read."""
 
 
 @dataclass(frozen=True)
@@ -28,8 +33,10 @@ class TableState:
 
 @dataclass(frozen=True)
 class BatchReport:
-    """What one batch did. ``rows_read`` is always the sum of the other three.
+    """What one batch did. ``rows_read`` is always the sum of those loaded, quarantined and excluded.
 
+    ``sequence``: its place in the order of commits. ``kind``: why it was read. ``rows_deleted``: how many rows
+    it marked as gone from the source. ``log_position``: where the source's change log continues after it.
     ``notes``: what a person should know of it and do about it, such as a file that was cut short.
     """
 
@@ -47,7 +54,17 @@ class BatchReport:
     watermark: datetime | None
     lake_path: str
     contract_version: str
+    sequence: int
+    kind: Kind
+    rows_deleted: int = 0
+    log_position: str | None = None
     notes: tuple[str, ...] = ()
+
+
+def next_sequence(transaction: Transaction) -> int:
+    """The place of the batch that this transaction commits; the writer's lock keeps every other out."""
+    [row] = transaction.query("SELECT coalesce(max(sequence), 0) + 1 AS next FROM ledger.batches").to_pylist()
+    return int(row["next"])
 
 
 def read_state(warehouse: Warehouse, tables: list[RawTable]) -> dict[str, TableState]:
@@ -72,11 +89,12 @@ def read_state(warehouse: Warehouse, tables: list[RawTable]) -> dict[str, TableS
 
 
 def write_entries(
-    transaction: Transaction, report: BatchReport, landed: LandedBatch, files: list[tuple[FileVersion, FileOutcome]]
+    transaction: Transaction, report: BatchReport, landed: LandedBatch, files: Sequence[tuple[FileVersion, FileOutcome]]
 ) -> None:
     """Write a batch's ledger entry, its quarantined rows and the files it read."""
-    if landed.quarantined.height:
-        _quarantine(transaction, report, landed)
+    if landed.quarantined:
+        # A row that is read again, for example within the look-back, is the same entry.
+        transaction.add_missing(QUARANTINE_ROWS, [landed.quarantined])
     entry = {name: getattr(report, name) for name in _batch_schema().names}
     entry["watermark"] = _as_text(report.watermark) if report.watermark else None
     transaction.append("ledger", "batches", pa.Table.from_pylist([entry], schema=_batch_schema()))
@@ -104,29 +122,6 @@ def _as_text(watermark: datetime) -> str:
     return watermark.astimezone(UTC).isoformat(timespec="microseconds")
 
 
-def _quarantine(transaction: Transaction, report: BatchReport, landed: LandedBatch) -> None:
-    # A row that is read again, for example within the look-back, is the same entry.
-    known = transaction.query(
-        "SELECT quarantine_id FROM quarantine.rows WHERE source = $1 AND table_name = $2",
-        [report.source, report.table_name],
-    )
-    fresh = landed.quarantined.filter(
-        ~landed.quarantined.get_column("quarantine_id").is_in(known.column(0).to_pylist())
-    )
-    if fresh.is_empty():
-        return
-    text, count = pa.string(), fresh.height
-    columns = {
-        "quarantine_id": fresh.get_column("quarantine_id").to_arrow().cast(text),
-        "batch_id": pa.array([report.batch_id] * count, text),
-        "source": pa.array([report.source] * count, text),
-        "table_name": pa.array([report.table_name] * count, text),
-        **{n: fresh.get_column(n).to_arrow().cast(text) for n in ("row_key", "payload", "reasons", "position")},
-        "quarantined_at": pa.array([report.finished_at] * count, _MOMENT),
-    }
-    transaction.append("quarantine", "rows", pa.table(columns))
-
-
 _MOMENT = pa.timestamp("us", tz="UTC")
 
 
@@ -138,6 +133,7 @@ def _batch_schema() -> pa.Schema:
         + [("started_at", _MOMENT), ("finished_at", _MOMENT)]
         + [(n, pa.int64()) for n in counts]
         + [(n, pa.string()) for n in ("watermark", "lake_path", "contract_version")]
+        + [("sequence", pa.int64()), ("kind", pa.string()), ("rows_deleted", pa.int64()), ("log_position", pa.string())]
     )
 
 

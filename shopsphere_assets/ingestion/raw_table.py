@@ -22,6 +22,7 @@ from shopsphere_assets.contracts.base import Contract
 BATCH_ID = "_batch_id"
 POSITION = "_position"
 LOADED_AT = "_loaded_at"
+DELETED_AT = "_deleted_at"
 
 
 @dataclass(frozen=True)
@@ -106,14 +107,20 @@ class RawTable:
         """The table in the warehouse: the contract's columns and where each row came from."""
         frame = pl.DataFrame(schema={**self.column_types, BATCH_ID: pl.String, POSITION: pl.String})
         arrow = [_plain_text(f) for f in frame.to_arrow().schema]
-        arrow.append(pa.field(LOADED_AT, pa.timestamp("us", tz="UTC")))
+        arrow += [pa.field(name, pa.timestamp("us", tz="UTC")) for name in (LOADED_AT, DELETED_AT)]
         return TableDefinition(
             schema="raw",
             name=f"{self.source}__{self.name}",
             columns=pa.schema(arrow),
             key=self.key,
             comment=(self.contract.__doc__ or "").strip(),
-            column_comments=self.column_descriptions,
+            column_comments={
+                **self.column_descriptions,
+                BATCH_ID: "The batch that brought the row or marked it.",
+                POSITION: "Where the row stands in its source.",
+                LOADED_AT: "When that batch began.",
+                DELETED_AT: "When the row was found to be gone from the source; null while it is there.",
+            },
         )
 
 

@@ -64,7 +64,7 @@ def _within(module: str, packages: tuple[str, ...]) -> bool:
 
 def test_the_packages_know_only_whom_they_may(repository: Path) -> None:
     # In a process of its own: import-linter switches off every logger that was there before it.
-    command = [Path(sys.executable).with_name("lint-imports"), "--no-cache"]
+    command = [str(Path(sys.executable).with_name("lint-imports")), "--no-cache"]
     done = subprocess.run(command, cwd=repository, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout + done.stderr
 

@@ -440,3 +440,42 @@ def test_the_holder_of_the_writer_lock_may_write_and_query(with_orders: Warehous
         with with_orders.transaction():
             pass
     merge(with_orders, tmp_path, [(2, "b", 1)])
+
+
+def test_only_rows_that_are_missing_are_added(with_orders: Warehouse, tmp_path: Path) -> None:
+    merge(with_orders, tmp_path, [(1, "first", 1)])
+    with with_orders.transaction() as transaction:
+        added = transaction.add_missing(ORDERS, landed(tmp_path, [(1, "other", 2), (2, "new", 2)], [(2, "new", 2)]))
+    assert added == 1
+    assert stored(with_orders) == {1: ("first", 1), 2: ("new", 2)}
+    with with_orders.transaction() as transaction:
+        assert transaction.add_missing(ORDERS, []) == 0
+
+
+def test_marking_sets_values_in_rows_that_are_there_and_not_marked_yet(with_orders: Warehouse, tmp_path: Path) -> None:
+    merge(with_orders, tmp_path, [(1, None, 1), (2, "marked before", 1), (3, None, 1)])
+    keys = tmp_path / "keys.parquet"
+    pq.write_table(pa.table({"order_id": pa.array([1, 2, 99], pa.int64())}), keys)
+    with with_orders.transaction() as transaction:
+        values = {"note": "marked", "updated_at": moment(5)}
+        assert transaction.mark(ORDERS, [keys], values, unless="note") == 1
+        assert transaction.mark(ORDERS, [keys], values, unless="note") == 0
+        assert transaction.mark(ORDERS, [], values, unless="note") == 0
+    assert stored(with_orders) == {1: ("marked", 5), 2: ("marked before", 1), 3: (None, 1)}
+
+
+def test_files_are_loaded_as_they_come_and_repeated_keys_across_them_are_merged(
+    with_orders: Warehouse, tmp_path: Path
+) -> None:
+    first, second = landed(tmp_path, [(1, "old", 1), (2, "only", 1)], [(1, "new", 2)])
+    taken = []
+
+    def files() -> Iterable[Path]:
+        for file in (first, second):
+            taken.append(file)
+            yield file
+
+    with with_orders.transaction() as transaction:
+        assert transaction.merge(ORDERS, files(), order_by="updated_at") == 2
+    assert taken == [first, second]
+    assert stored(with_orders) == {1: ("new", 2), 2: ("only", 1)}

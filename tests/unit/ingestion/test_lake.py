@@ -13,9 +13,10 @@ import pyarrow.parquet as pq
 import pytest
 
 from resources.errors import PermanentError, PlatformError, TransientError
+from resources.warehouse.system_tables import QUARANTINE_ROWS
 from shopsphere_assets.contracts import shop_db
 from shopsphere_assets.ingestion import lake as lake_module
-from shopsphere_assets.ingestion.lake import BatchWriter, remove_orphans, remove_unfinished
+from shopsphere_assets.ingestion.lake import BatchWriter, LandedBatch, remove_orphans, remove_unfinished
 from shopsphere_assets.ingestion.validate import Divided, divide
 from tests.raw_tables import good_row, raw_table, text_chunk
 
@@ -31,6 +32,11 @@ def divided(*order_ids: int, bad: int = 0) -> Divided:
 
 def writer(lake: Path, batch_id: str = "b1") -> BatchWriter:
     return BatchWriter(lake, ORDERS, batch_id, LOADED_AT)
+
+
+def quarantined(landed: LandedBatch) -> pl.DataFrame:
+    assert landed.quarantined is not None
+    return pl.read_parquet(landed.quarantined)
 
 
 def visible(lake: Path) -> list[str]:
@@ -56,7 +62,7 @@ def test_nothing_is_visible_before_the_commit(tmp_path: Path) -> None:
     assert everything(tmp_path) == visible(tmp_path)
     assert landed.folder == tmp_path / folder
     assert (landed.rows_valid, landed.rows_quarantined) == (3, 1)
-    assert landed.quarantined.height == 1
+    assert quarantined(landed).height == 1
 
 
 def test_a_landed_file_has_the_warehouse_tables_columns_and_the_batchs_stamp(tmp_path: Path) -> None:
@@ -84,6 +90,7 @@ def test_the_manifest_says_what_is_there(tmp_path: Path) -> None:
         "loaded_at": "2026-03-01T12:00:00+00:00",
         "rows_valid": 2,
         "rows_quarantined": 3,
+        "rows_deleted": 0,
         "files": sizes,
     }
     assert landed.bytes_written == sum(sizes.values())
@@ -116,7 +123,7 @@ def test_a_restarted_batch_forgets_what_came_before(tmp_path: Path) -> None:
     landed = batch.commit()
     assert (landed.rows_valid, landed.rows_quarantined) == (1, 1)
     assert [pq.read_table(part).column("order_id").to_pylist() for part in landed.parts] == [[7]]
-    assert landed.quarantined.height == 1
+    assert quarantined(landed).height == 1
 
 
 def test_a_batch_without_rows_is_a_folder_with_a_manifest(tmp_path: Path) -> None:
@@ -125,12 +132,12 @@ def test_a_batch_without_rows_is_a_folder_with_a_manifest(tmp_path: Path) -> Non
     assert visible(tmp_path) == ["shop_db/orders/b1/_manifest.json"]
 
 
-def test_a_row_quarantined_twice_in_a_batch_is_one_entry_of_two_rows(tmp_path: Path) -> None:
+def test_a_row_quarantined_twice_in_a_batch_counts_twice(tmp_path: Path) -> None:
     batch = writer(tmp_path)
     batch.write(divided(bad=1))
     batch.write(divided(bad=1))
     landed = batch.commit()
-    assert landed.quarantined.height == 1
+    assert quarantined(landed).height == 2
     assert landed.rows_quarantined == 2
 
 
@@ -214,7 +221,7 @@ def test_orphans_are_removed_once_they_are_old(tmp_path: Path) -> None:
     before, after = datetime.now(UTC) - timedelta(hours=1), datetime.now(UTC) + timedelta(hours=1)
     assert remove_orphans(tmp_path, loaded, older_than=before) == []
     removed = remove_orphans(tmp_path, loaded, older_than=after)
-    assert removed == ["shop_db/orders/.landing-killed", "shop_db/orders/orphan"]
+    assert removed == ["shop_db/orders/.landing-killed.1", "shop_db/orders/orphan"]
     assert everything(tmp_path) == ["shop_db/orders/loaded/_manifest.json"]
     assert remove_orphans(tmp_path / "nowhere", set(), older_than=after) == []
 
@@ -223,5 +230,27 @@ def test_the_quarantine_file_holds_the_entries(tmp_path: Path) -> None:
     batch = writer(tmp_path)
     batch.write(divided(bad=2))
     landed = batch.commit()
-    assert pl.read_parquet(landed.folder / "quarantine.parquet").equals(landed.quarantined)
+    entries = quarantined(landed)
+    assert entries.columns == QUARANTINE_ROWS.columns.names
+    assert entries.get_column("row_key").to_list() == ["1000", "1001"]
+    assert entries.select("source", "table_name", "batch_id", "quarantined_at").unique().rows() == [
+        ("shop_db", "orders", "b1", LOADED_AT)
+    ]
     assert landed.parts == []
+
+
+def test_the_file_of_deleted_rows_holds_their_keys(tmp_path: Path) -> None:
+    batch = writer(tmp_path)
+    batch.delete(pl.DataFrame({"order_id": [3, 5]}))
+    batch.delete(pl.DataFrame({"order_id": [4]}))
+    assert not batch.is_empty
+    landed = batch.commit()
+    assert landed.deleted is not None
+    assert pl.read_parquet(landed.deleted).rows() == [(3,), (5,), (4,)]
+    assert visible(tmp_path) == [f"shop_db/orders/b1/{name}" for name in ("_manifest.json", "deleted.parquet")]
+
+
+def test_the_manifest_keeps_how_the_batch_came_about(tmp_path: Path) -> None:
+    batch = BatchWriter(tmp_path, ORDERS, "b1", LOADED_AT, {"kind": "backfill", "order_by": None})
+    manifest = json.loads((batch.commit().folder / "_manifest.json").read_text())
+    assert (manifest["kind"], manifest["order_by"]) == ("backfill", None)
