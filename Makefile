@@ -4,13 +4,15 @@
 #   make test     every test, with the servers they need
 #   make lint     style, types, import rules, SQL
 #   make bench    measure the main job and keep the result in benchmarks/results
+#   make bench-load, bench-types, bench-scale
+#                 measure loading beside other tools; types that break loaders; growth and the old way
 #   make docs     write the generated reference anew
 #   make clean    remove the environment and everything generated, but no state
 #
 # ARGS passes arguments on: make demo ARGS="--help", make test ARGS="tests/unit -x".
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test lint bench docs clean
+.PHONY: help install demo test lint bench bench-load bench-types bench-scale docs clean
 
 BIN := .venv/bin
 # Written last, so that an interrupted installation is repeated.
@@ -18,7 +20,7 @@ INSTALLED := .venv/.installed
 ARGS ?=
 
 help:
-	@sed -n 's/^# \{0,1\}//p' Makefile | head -n 10
+	@sed -n 's/^# \{0,1\}//p' Makefile | head -n 12
 
 $(INSTALLED): requirements.lock pyproject.toml scripts/install
 	@scripts/install
@@ -42,6 +44,10 @@ lint: $(INSTALLED)
 
 bench: $(INSTALLED)
 	@$(BIN)/python -m benchmarks.main_job $(ARGS)
+
+bench-load bench-types bench-scale: bench-%: $(INSTALLED)
+	@scripts/install_test_servers
+	@$(BIN)/python -m benchmarks.$* $(ARGS)
 
 docs: $(INSTALLED)
 	@$(BIN)/python docs/generate.py

@@ -25,7 +25,7 @@ import stat
 import subprocess
 import tempfile
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -77,6 +77,9 @@ _SETTINGS = {
     "log_timezone": "'UTC'",
 }
 
+LOGICAL_DECODING = {"wal_level": "logical", "max_wal_senders": "4"}
+"""Settings of a server whose change log is read."""
+
 
 @dataclass(frozen=True)
 class _Connection:
@@ -94,8 +97,12 @@ class EmbeddedPostgres:
     all its users were killed, is found and used by the next ``start``.
     """
 
-    def __init__(self, home: Path, databases: Sequence[str] = DATABASES) -> None:
+    def __init__(
+        self, home: Path, databases: Sequence[str] = DATABASES, settings: Mapping[str, str] | None = None
+    ) -> None:
+        """``settings``: of the server, beside those of every embedded one; they hold from its next start."""
         self.home = home.absolute()
+        self._settings = {**_SETTINGS, **(settings or {})}
         self.databases = tuple(databases)
         self._data = self.home / "data"
         self._membership: int | None = None
@@ -272,6 +279,9 @@ class EmbeddedPostgres:
                 "--pwfile=initdb.password",
                 f"--username={USER}",
                 "--auth=scram-sha-256",
+                # The rounds make guessing slow. There is no guessing this password; but Dagster connects anew for
+                # every question, some two hundred times a look at the automation, and 4,096 rounds took 5 ms each.
+                "--set=scram_iterations=1",
                 "--encoding=UTF8",
                 # The same order of texts on every machine, whatever its locales.
                 "--locale=C",
@@ -300,11 +310,15 @@ class EmbeddedPostgres:
                 remedy=f"Restore that file, or delete {self.home} to begin with empty databases.",
             )
         port = _free_port(connection.port)
+        settings = dict(self._settings)
+        if any((self._data / "pg_replslot").iterdir()):
+            # PostgreSQL refuses to start with a replication slot that it could not serve.
+            settings |= LOGICAL_DECODING
         lines = [
             f"listen_addresses = '{HOST}'",
             f"port = {port}",
             "unix_socket_directories = ''",
-            *(f"{name} = {value}" for name, value in _SETTINGS.items()),
+            *(f"{name} = {value}" for name, value in settings.items()),
         ]
         try:
             (self._data / "embedded.conf").write_text("\n".join(lines) + "\n")

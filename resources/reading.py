@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import polars as pl
 
 POSITION = "_position"
-"""Text column of every chunk: where the row stands in its source (``file:line``, ``page 3, item 7``)."""
+"""Text column of a chunk: where the row stands in its source (``file:line``, ``page 3, item 7``)."""
 
 REJECTED_SCHEMA = {POSITION: pl.String, "_raw": pl.String, "_rule": pl.String, "_detail": pl.String}
 
@@ -17,7 +17,8 @@ REJECTED_SCHEMA = {POSITION: pl.String, "_raw": pl.String, "_rule": pl.String, "
 class Chunk:
     """Some rows of one source table, in source order.
 
-    ``rows``: one column per source field, of the source's own type or text, and ``_position``.
+    ``rows``: one column per source field, of the source's own type or text, and ``_position`` unless ``key``
+    names the columns that say where a row stands (see :meth:`positions`).
     ``rejected``: pieces that could not be split into fields (:data:`REJECTED_SCHEMA`): where, the text as
     it stands, the rule it broke (``line.malformed`` or ``line.truncated``) and in which way.
     ``bytes_read``: what was read from the source for this chunk, in bytes.
@@ -31,6 +32,18 @@ class Chunk:
     rejected: pl.DataFrame | None = None
     restart: bool = False
     deleted: pl.DataFrame | None = None
+    key: tuple[str, ...] = ()
+
+    def positions(self, rows: pl.DataFrame) -> pl.Series:
+        """Where each of some ``rows`` of this chunk stands in its source."""
+        if not self.key:
+            return rows.get_column(POSITION) if rows.width else pl.Series(POSITION, [], dtype=pl.String)
+        parts = []
+        for column in self.key:
+            value = pl.col(column)
+            text = value.bin.encode("hex") if rows.schema[column] == pl.Binary else value.cast(pl.String)
+            parts.append(pl.format(f"{column}={{}}", text.fill_null("null")))
+        return rows.select(pl.concat_str(parts, separator=",").alias(POSITION)).to_series()
 
 
 def gathered(chunks: Iterable[Chunk], rows: int = 50_000) -> Iterator[Chunk]:
@@ -67,4 +80,5 @@ def _together(chunks: list[Chunk]) -> Chunk:
         bytes_read=sum(chunk.bytes_read for chunk in chunks),
         rejected=pl.concat(rejected) if rejected else None,
         deleted=pl.concat(deleted) if deleted else None,
+        key=chunks[0].key,
     )

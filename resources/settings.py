@@ -7,6 +7,7 @@ simulated or kept under :attr:`Settings.home`.
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Literal
 from urllib.parse import unquote, urlsplit
 from zoneinfo import ZoneInfo
 
@@ -27,6 +28,17 @@ class Settings(BaseSettings):
 
     shop_db_url: SecretStr | None = Field(
         None, description="The shop's database: mysql://, postgresql:// or sqlite://."
+    )
+    shop_db_capture: Literal["poll", "log"] = Field(
+        "poll",
+        description="How changes of the shop's database are found: `poll` asks for changed rows, `log` reads its "
+        "change log (MySQL's and MariaDB's binlog, PostgreSQL's WAL).",
+    )
+    change_log_name: str = Field(
+        "shopsphere",
+        pattern=r"^[a-z0-9_]{1,63}$",
+        description="Name of the publication and the replication slot in PostgreSQL; two platforms that read the log "
+        "of one server need two names.",
     )
     catalogue_db_url: SecretStr | None = Field(None, description="The catalogue's database, likewise.")
     hubspot_url: str | None = Field(None, description="HubSpot's API: https://.")
@@ -98,6 +110,10 @@ class Settings(BaseSettings):
         """URL of a source system, or None where it is not set."""
         value = getattr(self, f"{source}_url")
         return value.get_secret_value() if isinstance(value, SecretStr) else value
+
+    def capture(self, source: str) -> Literal["poll", "log"]:
+        """How changes of a source system are found."""
+        return "log" if getattr(self, f"{source}_capture", "poll") == "log" else "poll"
 
     def source_token(self, source: str) -> str | None:
         """Token of a source system, or None."""

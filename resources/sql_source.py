@@ -5,10 +5,10 @@ into ones a person can act on. Does not belong here: which tables there are and 
 
 The rows of servers come through ConnectorX, whose binary protocol runs near the speed of the wire. What it
 would change in silence (decimals beyond ten places, times of day over 24 hours, numbers in JSON, types it does
-not know) is cast to text at the source. What it stops at (a zero date, NaN, a decimal beyond 28 digits) is
-found only while reading; the read then starts again with those types as text too, so that such values arrive as
-they stand and the contract judges them. SQLite, whose columns hold values of any type, is read through Python's
-own driver.
+not know) is cast to text at the source. What it stops at or replaces (a zero date, an infinite one, NaN, a decimal
+beyond 28 digits) is found only while reading; the read then starts again with those types as text too, so that
+such values arrive as they stand and the contract judges them.
+SQLite, whose columns hold values of any type, is read through Python's own driver.
 """
 
 from __future__ import annotations
@@ -18,6 +18,8 @@ import sqlite3
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from datetime import UTC, date, datetime, time
+from functools import partial
 from pathlib import Path
 from typing import Any, Literal
 from urllib.parse import unquote, urlsplit
@@ -27,15 +29,17 @@ import polars as pl
 import psycopg
 import pyarrow as pa
 import pymysql
+from pymysql.converters import escape_string
 
 from resources.errors import PermanentError, PlatformError, TransientError, safe_url
-from resources.reading import POSITION, Chunk
+from resources.reading import Chunk
 
 log = logging.getLogger(__name__)
 
 Dialect = Literal["mysql", "postgresql", "sqlite"]
 
-BATCH_ROWS = 50_000
+BATCH_ROWS = 25_000
+_PIECE_ROWS = 500_000
 CONNECT_TIMEOUT_SECONDS = 10
 
 _DIALECTS: dict[str, Dialect] = {
@@ -123,10 +127,12 @@ class SqlSource:
         """SQL that gives ``expression`` as text."""
         return f"CAST({expression} AS {'CHAR' if self.dialect == 'mysql' else 'TEXT'})"
 
-    def read(self, query: str, key: Sequence[str]) -> Iterator[Chunk]:
+    def read(self, query: str, key: Sequence[str], *, by: str | None = None) -> Iterator[Chunk]:
         """Stream the rows of ``query`` (one SELECT).
 
-        The chunks hold the query's columns and the position of each row, made of the ``key`` columns.
+        ``by``: an indexed column of whole numbers, moments or text, in whose order a server's rows are read piece
+        by piece; without it a reader that is slower than the server needs memory for all rows.
+        The chunks hold the query's columns; the ``key`` columns say where a row stands.
         Raises :class:`TransientError` where the server is away and :class:`PermanentError` where it
         refuses the login or the query.
         """
@@ -136,14 +142,14 @@ class SqlSource:
             yield from self._stream_sqlite(query, columns, key)
             return
         try:
-            yield from self._stream(query, columns, key, as_text=frozenset())
+            yield from self._stream(query, columns, key, by, as_text=frozenset())
             return
         except UnreadableValueError as unreadable:
             log.warning("%s: %s; reading dates and decimals as text", self.name, unreadable)
         self.ask("SELECT 1")  # it may have been the connection; ConnectorX would try for half a minute
         yield Chunk(rows=pl.DataFrame(), bytes_read=0, restart=True)
         try:
-            yield from self._stream(query, columns, key, as_text=frozenset(_RISKY))
+            yield from self._stream(query, columns, key, by, as_text=frozenset(_RISKY))
         except UnreadableValueError as unreadable:
             self.ask("SELECT 1")
             raise PermanentError(
@@ -153,22 +159,74 @@ class SqlSource:
             ) from None
 
     def _stream(
-        self, query: str, columns: list[ColumnDescription], key: Sequence[str], *, as_text: frozenset[str]
+        self,
+        query: str,
+        columns: list[ColumnDescription],
+        key: Sequence[str],
+        by: str | None,
+        *,
+        as_text: frozenset[str],
     ) -> Iterator[Chunk]:
-        expressions = [self._readable(column, as_text) for column in columns]
-        if any(expression is not None for expression in expressions):
-            chosen = (
-                f"{expression or 'q.' + self.quote_name(column.name)} AS {self.quote_name(column.name)}"
-                for column, expression in zip(columns, expressions, strict=True)
-            )
-            query = f"SELECT {', '.join(chosen)} FROM ({query}) AS q"
+        names = {column: self.quote_name(column.name) for column in columns}
+        chosen = (f"{self._readable(column, as_text) or 'q.' + name} AS {name}" for column, name in names.items())
+        statement = f"SELECT {', '.join(chosen)} FROM ({query}) AS q"
         scales = {c.name: c.scale for c in columns if c.type_name in _DECIMALS and c.scale is not None}
+        frames = self._frames if by is None else partial(self._pieces, by=by)
+        for frame, size in frames(statement, is_strict=not as_text):
+            declared = [
+                pl.col(name).cast(pl.Decimal(38, scale))
+                for name, scale in scales.items()
+                if isinstance(frame.schema[name], pl.Decimal)
+            ]
+            yield Chunk(rows=frame.with_columns(declared), bytes_read=size, key=tuple(key))
+
+    def _pieces(self, statement: str, *, is_strict: bool, by: str) -> Iterator[tuple[pl.DataFrame, int]]:
+        """The rows of ``statement`` in the order of the column ``by``, asked for piece by piece.
+
+        ConnectorX reads as fast as the server sends and keeps what was not taken yet: of one statement, in the
+        end, the whole table.
+        """
+        column, rows, low = "q." + self.quote_name(by), _PIECE_ROWS, None
+        while True:
+            condition = f"{column} IS NOT NULL" if low is None else f"{column} >= {low}"
+            piece = f"{statement} WHERE {condition} ORDER BY {column} LIMIT {rows}"
+            count, last = 0, None
+            for frame, size in self._frames(piece, is_strict=is_strict):
+                # An empty one comes after a full one that was the last.
+                if frame.height:
+                    if last is not None:
+                        yield last
+                    count, last = count + frame.height, (frame, size)
+            if last is None or count < rows:
+                yield from [] if last is None else [last]
+                break
+            # More rows may share the last value: all of them come with the next piece.
+            highest = last[0].get_column(by)[-1]
+            yield last[0].filter(pl.col(by) != highest), last[1]
+            if low == self._literal(highest):
+                rows *= 2
+            low = self._literal(highest)
+        yield from self._frames(f"{statement} WHERE {column} IS NULL", is_strict=is_strict)
+
+    def _literal(self, value: Any) -> str:
+        if isinstance(value, int):
+            return str(value)
+        if isinstance(value, bytes):
+            return f"x'{value.hex()}'" if self.dialect == "mysql" else f"'\\x{value.hex()}'"
+        text = str(value.replace(tzinfo=None)) if isinstance(value, datetime) else str(value)
+        return "'" + (escape_string(text) if self.dialect == "mysql" else text.replace("'", "''")) + "'"
+
+    def _frames(self, statement: str, *, is_strict: bool) -> Iterator[tuple[pl.DataFrame, int]]:
+        """The rows of ``statement`` and the size in bytes of each frame of them.
+
+        ``is_strict``: whether a date that only text can hold is an :class:`UnreadableValueError`.
+        """
         # ConnectorX raises RuntimeError for what a server answers, and a Rust panic, which is no
         # Exception, for what goes wrong while rows arrive.
         try:
             reader: Any = connectorx.read_sql(
                 self._url,
-                query,
+                statement,
                 return_type="arrow_stream",
                 batch_size=BATCH_ROWS,
                 pre_execution_query=self._session(),
@@ -176,12 +234,9 @@ class SqlSource:
             for batch in reader:
                 frame = pl.from_arrow(pa.Table.from_batches([batch]))
                 assert isinstance(frame, pl.DataFrame)
-                declared = [
-                    pl.col(name).cast(pl.Decimal(38, scale))
-                    for name, scale in scales.items()
-                    if isinstance(frame.schema[name], pl.Decimal)
-                ]
-                yield Chunk(rows=_with_position(frame.with_columns(declared), key), bytes_read=batch.nbytes)
+                if is_strict and self.dialect == "postgresql" and any(map(_is_beyond_years, frame.get_columns())):
+                    raise UnreadableValueError("a date that lies beyond the years 1 to 9999")
+                yield frame, batch.nbytes
         except GeneratorExit:
             raise
         except RuntimeError as error:
@@ -191,6 +246,32 @@ class SqlSource:
             if type(error).__name__ != "PanicException":
                 raise
             raise UnreadableValueError(str(error).partition("Stack backtrace")[0].strip()[:300]) from None
+
+    def is_indexed(self, relation: str, column: str) -> bool:
+        """Whether an index of the table begins with the column, so that its rows can be had in that order cheaply."""
+        name = relation.rpartition(".")[2] if self.dialect == "mysql" else relation
+        quoted = self._literal(name), self._literal(column)
+        match self.dialect:
+            case "mysql":
+                schema = relation.rpartition(".")[0]
+                return bool(
+                    self.ask(
+                        "SELECT COUNT(*) FROM information_schema.statistics WHERE seq_in_index = 1"
+                        f" AND table_schema = {self._literal(schema) if schema else 'DATABASE()'}"
+                        f" AND table_name = {quoted[0]} AND column_name = {quoted[1]}"
+                    )
+                )
+            case "postgresql":
+                return bool(
+                    self.ask(
+                        "SELECT count(*) FROM pg_index AS i JOIN pg_attribute AS a"
+                        " ON a.attrelid = i.indrelid AND a.attnum = i.indkey[0]"
+                        f" WHERE i.indisvalid AND i.indpred IS NULL AND a.attname = {quoted[1]}"
+                        f" AND i.indrelid = to_regclass({self._literal(self.quote(relation))})"
+                    )
+                )
+            case "sqlite":
+                return False
 
     def _readable(self, column: ColumnDescription, as_text: frozenset[str]) -> str | None:
         """SQL that gives the column of ``q`` in a form that ConnectorX reads faithfully; None if it does as it is."""
@@ -212,7 +293,7 @@ class SqlSource:
             while rows := cursor.fetchmany(BATCH_ROWS):
                 cells = zip(columns, zip(*rows, strict=True), strict=True)
                 frame = pl.DataFrame([_sqlite_column(column.name, values) for column, values in cells])
-                yield Chunk(rows=_with_position(frame, key), bytes_read=int(frame.estimated_size()))
+                yield Chunk(rows=frame, bytes_read=int(frame.estimated_size()), key=tuple(key))
 
     def _session(self) -> list[str] | None:
         if self.dialect == "mysql":
@@ -234,6 +315,12 @@ class SqlSource:
             cursor.execute(query)
             row = cursor.fetchone()
             return row[0] if row else None
+
+    def fetch(self, query: str) -> list[tuple[Any, ...]]:
+        """The rows of a query that gives few."""
+        with self._cursor() as cursor:
+            cursor.execute(query)
+            return list(cursor.fetchall())
 
     @contextmanager
     def _cursor(self) -> Iterator[Any]:
@@ -310,6 +397,20 @@ def _is_unambiguous(url: str) -> bool:
     return parts.netloc.count("@") <= 1 and "@" not in parts.path + parts.query + parts.fragment
 
 
+def _is_beyond_years(cells: pl.Series) -> bool:
+    """Whether one of these is a date of a year that has not four digits.
+
+    ConnectorX gives PostgreSQL's infinity as one, which as text is told from a real one.
+    """
+    low, high = date.min, date.max
+    if isinstance(cells.dtype, pl.Datetime):
+        zone = UTC if cells.dtype.time_zone else None
+        low, high = (datetime.combine(day, clock, zone) for day, clock in ((low, time.min), (high, time.max)))
+    elif cells.dtype != pl.Date:
+        return False
+    return not cells.is_between(low, high).all()
+
+
 def _sqlite_column(name: str, cells: Sequence[Any]) -> pl.Series:
     """A column's values as text, of whatever type each is; as bytes where one is no UTF-8."""
     texts = [cell if cell is None or isinstance(cell, bytes) else str(cell).encode() for cell in cells]
@@ -317,15 +418,6 @@ def _sqlite_column(name: str, cells: Sequence[Any]) -> pl.Series:
         return pl.Series(name, [None if text is None else text.decode() for text in texts], dtype=pl.String)
     except UnicodeDecodeError:
         return pl.Series(name, texts, dtype=pl.Binary)
-
-
-def _with_position(frame: pl.DataFrame, key: Sequence[str]) -> pl.DataFrame:
-    parts = []
-    for column in key:
-        value = pl.col(column)
-        text = value.bin.encode("hex") if frame.schema[column] == pl.Binary else value.cast(pl.String)
-        parts.append(pl.format(f"{column}={{}}", text.fill_null("null")))
-    return frame.with_columns(pl.concat_str(parts, separator=",").alias(POSITION))
 
 
 def _type_names(dialect: Dialect) -> dict[Any, str]:

@@ -12,7 +12,7 @@ import shutil
 import socket
 import subprocess
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
@@ -48,8 +48,17 @@ _MARIADB_SETTINGS = (
     "--innodb-flush-method=nosync",
     "--innodb-buffer-pool-size=128M",
     "--innodb-log-file-size=64M",
-    "--skip-log-bin",
 )
+_NO_BINLOG = ("--skip-log-bin",)
+BINLOG = (
+    "--log-bin=binlog",
+    "--server-id=1",
+    "--sync-binlog=0",
+    "--binlog-format=ROW",
+    "--binlog-row-image=FULL",
+    "--binlog-row-metadata=FULL",
+)
+"""Settings of a server whose change log can be read."""
 
 
 class ServerMissingError(RuntimeError):
@@ -57,12 +66,13 @@ class ServerMissingError(RuntimeError):
 
 
 @contextmanager
-def running_mariadb(home: Path) -> Iterator[str]:
+def running_mariadb(home: Path, settings: Sequence[str] = ()) -> Iterator[str]:
     """The URL of a MariaDB server, with a user who may do everything, and without a database name.
 
-    The server named by the environment, else a private one in ``home`` that ends with the context.
+    The server named by the environment, else a private one in ``home`` that ends with the context. With
+    ``settings`` of its own it is always a private one.
     """
-    if url := os.environ.get(MARIADB_URL_VARIABLE):
+    if not settings and (url := os.environ.get(MARIADB_URL_VARIABLE)):
         yield url.rstrip("/")
         return
     server, install = _program("mariadbd"), _program("mariadb-install-db")
@@ -98,6 +108,7 @@ def running_mariadb(home: Path) -> Iterator[str]:
                 f"--port={port}",
                 "--socket=mariadb.sock",
                 *_MARIADB_SETTINGS,
+                *(settings or _NO_BINLOG),
                 *account,
             ],
             stdin=subprocess.DEVNULL,

@@ -45,7 +45,18 @@
 {#- Tell the planner how large a new table is. PostgreSQL does so by itself only minutes later and would
     join the next models blindly; DuckDB counts while it writes. -#}
 {% macro analyze_table(relation) -%}
-    {%- if target.type == 'postgres' -%}
+    {%- if target.type == 'postgres' and config.get('materialized') != 'view' -%}
         analyze {{ relation }}
     {%- endif -%}
+{%- endmacro %}
+
+{#- For the config `indexes` of a large table that is read by a few keys. DuckDB's columns need none. -#}
+{% macro indexes_on(columns) -%}
+    {%- set indexes = [] -%}
+    {%- if target.type == 'postgres' -%}
+        {%- for column in columns -%}
+            {%- do indexes.append({'columns': [column]}) -%}
+        {%- endfor -%}
+    {%- endif -%}
+    {{ return(indexes) }}
 {%- endmacro %}

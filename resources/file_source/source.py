@@ -96,13 +96,17 @@ class FileReader(Iterator[Chunk]):
         )
 
 
+# By folder and state of a file: who asks a folder again in the same process opens only what is new in it.
+_known_hashes: dict[Path, dict[tuple[str | int, ...], str]] = {}
+
+
 class FileSource:
     """A folder given as a path or a ``file://`` URL. ``block_bytes``: text held in memory at a time."""
 
     def __init__(self, root: str | Path, *, block_bytes: int = 1 << 24) -> None:
         self.root = _folder(root)
         self._block_bytes = block_bytes
-        self._hashes: dict[tuple[str, int, int], str] = {}
+        self._hashes = _known_hashes.setdefault(self.root, {})
         self._real_paths: dict[str, Path] = {}
 
     def __repr__(self) -> str:
@@ -202,9 +206,9 @@ class FileSource:
         return self._real_paths.get(path, self.root / path)
 
     def _content_hash(self, path: str, stat: os.stat_result, size_bytes: int | None = None) -> str:
-        """SHA-256 of the first ``size_bytes`` (default: all) bytes, remembered while the file is the same."""
+        """SHA-256 of the first ``size_bytes`` (default: all) bytes, remembered as long as the file stays the same."""
         size = stat.st_size if size_bytes is None else size_bytes
-        key = (path, size, stat.st_mtime_ns)
+        key = (path, size, stat.st_ino, stat.st_mtime_ns, stat.st_ctime_ns)
         if key not in self._hashes:
             digest = hashlib.sha256()
             try:

@@ -9,15 +9,19 @@ from resources.warehouse.base import (
     KEPT_PUBLICATIONS,
     LOCK_TIMEOUT_SECONDS,
     Publication,
+    Rows,
     TableDefinition,
     Transaction,
     Warehouse,
 )
+from resources.warehouse.rows import ParquetRows
 
 __all__ = [
     "KEPT_PUBLICATIONS",
     "LOCK_TIMEOUT_SECONDS",
+    "ParquetRows",
     "Publication",
+    "Rows",
     "TableDefinition",
     "Transaction",
     "Warehouse",

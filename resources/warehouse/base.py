@@ -9,11 +9,10 @@ Parameters in SQL are written ``$1``, ``$2`` …, which both engines understand.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Mapping, Sequence
-from contextlib import AbstractContextManager
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, suppress
 from dataclasses import dataclass, field
 from datetime import datetime
-from pathlib import Path
 from typing import Any, Literal
 
 import pyarrow as pa
@@ -49,6 +48,42 @@ class TableDefinition:
 
 
 @dataclass(frozen=True)
+class Changes:
+    """When the changes happened that a publication is the first to hold.
+
+    Of every batch since the former publication the newest change counts; of these, ``newest_at`` and
+    ``oldest_at``. A change happened when its cursor says so, if that lies between the former read of its table
+    and the commit of its batch (``clock`` is ``source``). Else the source's clock tells nothing of ours, as in
+    a simulated shop, in a first load, or for rows that come with an old date; then it is the moment at which
+    reading began (``clock`` is ``platform``). ``clock`` is that of ``newest_at``. All None where no batch came in.
+    """
+
+    newest_at: datetime | None = None
+    oldest_at: datetime | None = None
+    clock: str | None = None
+
+    @classmethod
+    def of(cls, batches: Iterable[tuple[Any, ...]]) -> Changes:
+        """The changes that ``batches`` brought, each as ``system_tables.NEW_BATCHES_SQL`` gives it."""
+        found = [change for change in (_change(*batch) for batch in batches) if change is not None]
+        if not found:
+            return cls()
+        newest, clock = max(found)
+        return cls(newest, min(found)[0], clock)
+
+
+def _change(
+    started_at: datetime | None, finished_at: datetime, watermark: str | None, read_before_at: datetime | None
+) -> tuple[datetime, str] | None:
+    if watermark is not None and read_before_at is not None:
+        with suppress(ValueError):
+            cursor = datetime.fromisoformat(watermark)
+            if read_before_at < cursor <= finished_at:
+                return cursor, "source"
+    return (started_at, "platform") if started_at else None
+
+
+@dataclass(frozen=True)
 class Publication:
     """One consistent, numbered version of the marts. ``location`` says where its tables can be read."""
 
@@ -58,32 +93,63 @@ class Publication:
     tables: int
     rows: int
     location: str
+    changes: Changes = field(default_factory=Changes)
+
+    @property
+    def latency_seconds(self) -> float | None:
+        """From the newest change that came in since the former version to this one; None where none came in."""
+        newest = self.changes.newest_at
+        return (self.published_at - newest).total_seconds() if newest else None
+
+    @property
+    def longest_latency_seconds(self) -> float | None:
+        """The same for the table whose newest change waited longest."""
+        oldest = self.changes.oldest_at
+        return (self.published_at - oldest).total_seconds() if oldest else None
+
+
+class Rows(ABC):
+    """Rows on their way into a table, in an order of their own. ``name`` says for messages where they come from."""
+
+    columns: pa.Schema
+    name: str
+
+    @abstractmethod
+    def batches(self) -> Iterator[pa.RecordBatch]:
+        """All rows, shaped as ``columns``. May be called again when it came to its end."""
 
 
 class Transaction(ABC):
     """The work of the single writer, committed as a whole or not at all."""
 
     @abstractmethod
-    def merge(self, table: TableDefinition, parquet_files: Iterable[Path], *, order_by: str | None = None) -> int:
-        """Merge the rows of the files into the table by its key; return the number of distinct keys.
+    def merge(
+        self,
+        table: TableDefinition,
+        rows: Rows,
+        *,
+        order_by: str | None = None,
+        constants: Mapping[str, Any] | None = None,
+    ) -> int:
+        """Merge the rows into the table by its key; return the number of distinct keys.
 
-        Of several rows with one key in the files the last by (``order_by``, nulls first; then the order of
-        the files and of the rows in them) wins. A row that the table already holds is only replaced by one
-        whose ``order_by`` is not lower, or when its own is null. Columns that a file lacks become null;
-        columns that the definition does not name stay behind in the file. A file type that the column
-        cannot hold without loss is a :class:`PermanentError`.
+        Of several rows with one key the last by (``order_by``, nulls first; then their own order) wins. A row
+        that the table already holds is only replaced by one whose ``order_by`` is not lower, or when its own is
+        null. Columns that the rows lack get their value in ``constants``, or null; columns that the definition
+        does not name are left behind. A type that the column cannot hold without loss is a
+        :class:`PermanentError`.
         """
 
     @abstractmethod
-    def add_missing(self, table: TableDefinition, parquet_files: Iterable[Path]) -> int:
-        """Add those rows of the files whose key the table does not hold; the number of rows added.
+    def add_missing(self, table: TableDefinition, rows: Rows) -> int:
+        """Add those rows whose key the table does not hold; the number of rows added.
 
         Of several with one key any is taken.
         """
 
     @abstractmethod
-    def mark(self, table: TableDefinition, keys: Iterable[Path], values: Mapping[str, Any], *, unless: str) -> int:
-        """Set ``values`` in the rows whose key is in the Parquet files ``keys`` and whose column ``unless`` is null.
+    def mark(self, table: TableDefinition, keys: Rows, values: Mapping[str, Any], *, unless: str) -> int:
+        """Set ``values`` in the table's rows whose key is among ``keys`` and whose column ``unless`` is null.
 
         Returns the number of rows changed. Keys that the table does not hold are passed over.
         """

@@ -21,14 +21,16 @@ from typing import Any
 import duckdb
 import pyarrow as pa
 
+from resources.commit_points import CommitPoint, reached
 from resources.errors import PermanentError
-from resources.warehouse.base import BUILD_PREFIX, PUBLICATION_SCHEMA, Publication
+from resources.warehouse.base import BUILD_PREFIX, PUBLICATION_SCHEMA, Changes, Publication
 from resources.warehouse.duckdb_files import connect, fetch, plain_errors, roll_back
-from resources.warehouse.system_tables import LATEST_BATCHES_SQL
+from resources.warehouse.system_tables import LATEST_BATCHES_SQL, NEW_BATCHES_SQL
 
 _CURRENT = "current.duckdb"
 _FILE_NAME = re.compile(r"v(?P<version>\d{6,})\.duckdb")
 _ATTACHED = "next_publication"
+_CHANGES = ("newest_change_at", "oldest_change_at", "change_clock")
 
 _TABLES_SQL = """
     SELECT schema_name, name, coalesce(comment, '')
@@ -82,8 +84,11 @@ class PublicationFolder:
         with plain_errors(str(self._folder)):
             _force_to_disk(unfinished)
             unfinished.replace(file)
+            reached(CommitPoint.PUBLICATION_WRITTEN)
             self._switch_to(file)
+        reached(CommitPoint.PUBLICATION_SWITCHED)
         _record(connection, [publication])
+        reached(CommitPoint.PUBLICATION_RECORDED)
         return publication
 
     def needs_healing(self, recorded: set[int]) -> bool:
@@ -130,6 +135,7 @@ class PublicationFolder:
                 tables=len(counts),
                 rows=sum(rows for _, _, rows in counts),
                 location=str(final),
+                changes=Changes.of(fetch(connection, NEW_BATCHES_SQL)),
             )
             self._describe(connection, publication, counts)
             connection.commit()
@@ -173,16 +179,20 @@ class PublicationFolder:
         connection.execute(f"CREATE SCHEMA {schema}")
         connection.execute(
             f"CREATE TABLE {schema}.info"
-            " (version BIGINT, published_at TIMESTAMPTZ, run_id VARCHAR, tables BIGINT, rows BIGINT)"
+            " (version BIGINT, published_at TIMESTAMPTZ, run_id VARCHAR, tables BIGINT, rows BIGINT,"
+            " newest_change_at TIMESTAMPTZ, oldest_change_at TIMESTAMPTZ, change_clock VARCHAR)"
         )
         connection.execute(
-            f"INSERT INTO {schema}.info VALUES ($1, $2, $3, $4, $5)",
+            f"INSERT INTO {schema}.info VALUES ($1, $2, $3, $4, $5, $6, $7, $8)",
             [
                 publication.version,
                 publication.published_at,
                 publication.run_id,
                 publication.tables,
                 publication.rows,
+                publication.changes.newest_at,
+                publication.changes.oldest_at,
+                publication.changes.clock,
             ],
         )
         connection.execute(f"CREATE TABLE {schema}.tables (schema_name VARCHAR, table_name VARCHAR, rows BIGINT)")
@@ -255,10 +265,10 @@ class PublicationFolder:
                 return connection
 
     def _info(self, version: int) -> Publication:
-        row = self.read(
-            f"SELECT version, published_at, run_id, tables, rows FROM {PUBLICATION_SCHEMA}.info", (), version
-        ).to_pylist()[0]
-        return Publication(**row, location=str(self._file(version)))
+        # Not by name: a version that was published by an earlier release knows less.
+        row = self.read(f"SELECT * FROM {PUBLICATION_SCHEMA}.info", (), version).to_pylist()[0]
+        changes = Changes(*(row.pop(name, None) for name in _CHANGES))
+        return Publication(**row, location=str(self._file(version)), changes=changes)
 
     def _current_version(self) -> int | None:
         try:
@@ -288,7 +298,8 @@ def _record(connection: duckdb.DuckDBPyConnection, publications: Iterable[Public
     for publication in publications:
         connection.execute(
             "INSERT INTO ledger.publications BY NAME SELECT $1 AS version, $2 AS published_at, $3 AS run_id,"
-            " $4 AS tables, $5 AS rows, $6 AS location",
+            " $4 AS tables, $5 AS rows, $6 AS location,"
+            " $7 AS newest_change_at, $8 AS oldest_change_at, $9 AS change_clock",
             [
                 publication.version,
                 publication.published_at,
@@ -296,6 +307,9 @@ def _record(connection: duckdb.DuckDBPyConnection, publications: Iterable[Public
                 publication.tables,
                 publication.rows,
                 publication.location,
+                publication.changes.newest_at,
+                publication.changes.oldest_at,
+                publication.changes.clock,
             ],
         )
 

@@ -13,24 +13,23 @@ import threading
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from pathlib import Path
 from typing import Any, Literal
 
 import pgpq
 import psycopg
 import pyarrow as pa
-import pyarrow.parquet as pq
 
+from resources.commit_points import CommitPoint, reached
 from resources.errors import PermanentError, TransientError, safe_url
 from resources.warehouse.base import (
     KEPT_PUBLICATIONS,
     LOCK_TIMEOUT_SECONDS,
     Publication,
+    Rows,
     TableDefinition,
     Transaction,
     Warehouse,
 )
-from resources.warehouse.parquet import checked_columns, is_text
 from resources.warehouse.postgres_connections import (
     Connection,
     connect,
@@ -42,6 +41,7 @@ from resources.warehouse.postgres_connections import (
     run,
 )
 from resources.warehouse.postgres_publication import PublicationSchemas
+from resources.warehouse.rows import check_fit, fitted, is_text
 from resources.warehouse.system_tables import SCHEMAS, SYSTEM_TABLES
 
 LOCK_SPACE = 0x53484F50
@@ -109,8 +109,10 @@ class PostgresWarehouse(Warehouse):
                 yield PostgresTransaction(connection, self._where)
             finally:
                 _lock_owners.discard(nested)
+            reached(CommitPoint.COMMITTING)
             with plain_errors(self._where):
                 connection.commit()
+            reached(CommitPoint.COMMITTED)
         finally:
             connection.close()  # which rolls back what is not committed
 
@@ -139,7 +141,9 @@ class PostgresWarehouse(Warehouse):
         """See :meth:`Warehouse.publish`."""
         with self.writer_lock():
             publication = self._publications.publish(run_id)
+            reached(CommitPoint.PUBLICATION_RECORDED)
             self._publications.drop_old(keep)
+            reached(CommitPoint.PUBLICATIONS_DROPPED)
         return publication
 
     def current_publication(self) -> Publication | None:
@@ -185,46 +189,49 @@ class PostgresTransaction(Transaction):
         self._connection = connection
         self._where = where
 
-    def merge(self, table: TableDefinition, parquet_files: Iterable[Path], *, order_by: str | None = None) -> int:
-        """See :meth:`Transaction.merge`. The files are read one by one as the iterable gives them."""
+    def merge(
+        self,
+        table: TableDefinition,
+        rows: Rows,
+        *,
+        order_by: str | None = None,
+        constants: Mapping[str, Any] | None = None,
+    ) -> int:
+        """See :meth:`Transaction.merge`."""
         if not table.key:
             raise ValueError(f"table {table} has no key to merge by")
-        read: list[Path] = []
-
-        def files() -> Iterator[Path]:
-            for file in parquet_files:
-                read.append(Path(file))
-                yield read[-1]
-
+        check_fit(table, rows, table.key)
         with plain_errors(f"{self._where}, table {table}"):
             [(is_empty,)] = fetch(self._connection, f"SELECT NOT EXISTS (SELECT 1 FROM {_target(table)})")
-            if not is_empty:
-                return self._merge_into(table, files(), order_by)
-            loaded = self._load_empty(table, files())
-            return self._merge_into(table, read, order_by) if loaded is None else loaded
+            if is_empty:
+                loaded = self._load_empty(table, fitted(table, rows, constants=constants))
+                if loaded is not None:
+                    return loaded
+            numbered = fitted(table, rows, constants=constants, row_number=_ROW_NUMBER)
+            return self._merge_into(table, numbered, order_by)
 
-    def _load_empty(self, table: TableDefinition, files: Iterable[Path]) -> int | None:
-        """Load straight into the empty table; None, and nothing done, if the files hold a key twice."""
+    def _load_empty(self, table: TableDefinition, batches: Iterable[pa.RecordBatch]) -> int | None:
+        """Load straight into the empty table; None, and nothing done, if a key comes twice."""
         target = _target(table)
         try:
             with self._connection.transaction():
                 # A table truncated in the same transaction can be written frozen: one write per page less.
                 run(self._connection, f"TRUNCATE {target}")
                 self._drop_key(table)
-                loaded = self._copy(target, table.columns, _batches(table, files), frozen=True)
+                loaded = self._copy(target, table.columns, batches, frozen=True)
                 # Measured on 5 M rows: with the key in place the load takes half as long again.
                 self._add_key(table)
         except psycopg.errors.UniqueViolation:
             return None
         return loaded
 
-    def _merge_into(self, table: TableDefinition, files: Iterable[Path], order_by: str | None) -> int:
+    def _merge_into(self, table: TableDefinition, batches: Iterable[pa.RecordBatch], order_by: str | None) -> int:
         target = _target(table)
         self._ensure_key(table)
         run(self._connection, f"CREATE TEMP TABLE {_BATCH} (LIKE {target}) ON COMMIT DROP")
         run(self._connection, f"ALTER TABLE {_BATCH} ADD COLUMN {_ROW_NUMBER} bigint")
         columns = table.columns.append(pa.field(_ROW_NUMBER, pa.int64()))
-        self._copy(_BATCH, columns, _numbered(_batches(table, files)), frozen=False)
+        self._copy(_BATCH, columns, batches, frozen=False)
         run(self._connection, f"ANALYZE {_BATCH}")
 
         key = ", ".join(quoted(name) for name in table.key)
@@ -254,12 +261,13 @@ class PostgresTransaction(Transaction):
         run(self._connection, f"DROP TABLE {_BATCH}")
         return int(keys)
 
-    def add_missing(self, table: TableDefinition, parquet_files: Iterable[Path]) -> int:
+    def add_missing(self, table: TableDefinition, rows: Rows) -> int:
         """See :meth:`Transaction.add_missing`."""
+        check_fit(table, rows, table.key)
         target, names = _target(table), ", ".join(quoted(name) for name in table.columns.names)
         with plain_errors(f"{self._where}, table {table}"):
             self._ensure_key(table)
-            self._stage(target, table.columns, _batches(table, parquet_files))
+            self._stage(target, table.columns, fitted(table, rows))
             added = run(
                 self._connection,
                 f"INSERT INTO {target} ({names}) SELECT {names} FROM {_BATCH} ON CONFLICT DO NOTHING",
@@ -267,14 +275,15 @@ class PostgresTransaction(Transaction):
             run(self._connection, f"DROP TABLE {_BATCH}")
         return added
 
-    def mark(self, table: TableDefinition, keys: Iterable[Path], values: Mapping[str, Any], *, unless: str) -> int:
+    def mark(self, table: TableDefinition, keys: Rows, values: Mapping[str, Any], *, unless: str) -> int:
         """See :meth:`Transaction.mark`."""
+        check_fit(table, keys, table.key)
         target = _target(table)
         key_columns = pa.schema([table.columns.field(name) for name in table.key])
         changes = ", ".join(f"{quoted(name)} = ${number}" for number, name in enumerate(values, 1))
         same_key = " AND ".join(f"existing.{quoted(name)} = gone.{quoted(name)}" for name in table.key)
         with plain_errors(f"{self._where}, table {table}"):
-            self._stage(target, key_columns, _batches(table, keys, key_columns))
+            self._stage(target, key_columns, fitted(table, keys, columns=key_columns))
             marked = run(
                 self._connection,
                 f"UPDATE {target} AS existing SET {changes} FROM {_BATCH} AS gone"
@@ -285,8 +294,9 @@ class PostgresTransaction(Transaction):
         return marked
 
     def _stage(self, target: str, columns: pa.Schema, batches: Iterable[pa.RecordBatch]) -> None:
-        """Copy the batches into a temporary table shaped as the target."""
-        run(self._connection, f"CREATE TEMP TABLE {_BATCH} (LIKE {target}) ON COMMIT DROP")
+        """Copy the batches into a temporary table that has these columns as the target has them."""
+        names = ", ".join(quoted(name) for name in columns.names)
+        run(self._connection, f"CREATE TEMP TABLE {_BATCH} ON COMMIT DROP AS SELECT {names} FROM {target} WITH NO DATA")
         self._copy(_BATCH, columns, batches, frozen=False)
         run(self._connection, f"ANALYZE {_BATCH}")
 
@@ -348,33 +358,6 @@ class PostgresTransaction(Transaction):
 
 def _target(table: TableDefinition) -> str:
     return f"{quoted(table.schema)}.{quoted(table.name)}"
-
-
-def _batches(
-    table: TableDefinition, files: Iterable[Path], columns: pa.Schema | None = None
-) -> Iterator[pa.RecordBatch]:
-    """The files' rows in batches of exactly the table's ``columns`` (all); memory holds about one batch."""
-    wanted = columns or table.columns
-    for file in files:
-        present = checked_columns(table, [file])
-        with pq.ParquetFile(file) as parquet:
-            names = [name for name in wanted.names if name in present]
-            for batch in parquet.iter_batches(batch_size=_COPIED_ROWS, columns=names):
-                arrays = [
-                    batch.column(column.name).cast(column.type)
-                    if column.name in present
-                    else pa.nulls(batch.num_rows, column.type)
-                    for column in wanted
-                ]
-                yield pa.RecordBatch.from_arrays(arrays, schema=wanted)
-
-
-def _numbered(batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
-    first = 0
-    for batch in batches:
-        numbers = pa.array(range(first, first + batch.num_rows), pa.int64())
-        first += batch.num_rows
-        yield batch.append_column(_ROW_NUMBER, numbers)
 
 
 _Catalogue = dict[tuple[str, str], tuple[str, dict[str, tuple[str, str]]]]

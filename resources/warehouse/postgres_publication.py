@@ -21,8 +21,9 @@ from typing import Any
 import psycopg
 import pyarrow as pa
 
+from resources.commit_points import CommitPoint, reached
 from resources.errors import PermanentError, TransientError, safe_url
-from resources.warehouse.base import BUILD_PREFIX, PUBLICATION_SCHEMA, Publication
+from resources.warehouse.base import BUILD_PREFIX, PUBLICATION_SCHEMA, Changes, Publication
 from resources.warehouse.postgres_connections import (
     Connection,
     connect,
@@ -33,7 +34,7 @@ from resources.warehouse.postgres_connections import (
     quoted,
     run,
 )
-from resources.warehouse.system_tables import LATEST_BATCHES_SQL
+from resources.warehouse.system_tables import LATEST_BATCHES_SQL, NEW_BATCHES_SQL
 
 _log = logging.getLogger(__name__)
 
@@ -110,6 +111,7 @@ class PublicationSchemas:
                 tables=len(counts),
                 rows=sum(rows for _, _, rows in counts),
                 location=f"schemas {', '.join(areas)}" if areas else "no schemas",
+                changes=Changes.of(fetch(connection, NEW_BATCHES_SQL)),
             )
             self._describe(connection, publication, counts)
             old_areas = [] if current is None else [*_areas(connection, PUBLICATION_SCHEMA), PUBLICATION_SCHEMA]
@@ -120,7 +122,9 @@ class PublicationSchemas:
             self._copy_grants(connection, PUBLICATION_SCHEMA)
             renames = [(area, f"{area}_v{current}") for area in old_areas]
             renames += [(_NEXT_PREFIX + area, area) for area in [*areas, PUBLICATION_SCHEMA]]
+            reached(CommitPoint.PUBLICATION_WRITTEN)
             self._switch(connection, renames)
+            reached(CommitPoint.PUBLICATION_SWITCHED)
             return publication
 
     def drop_old(self, keep: int) -> None:
@@ -173,7 +177,8 @@ class PublicationSchemas:
         run(
             connection,
             f"CREATE TABLE {schema}.info (version bigint, published_at timestamptz, run_id text,"
-            " tables bigint, rows bigint, location text)",
+            " tables bigint, rows bigint, location text, newest_change_at timestamptz,"
+            " oldest_change_at timestamptz, change_clock text)",
         )
         values = [
             publication.version,
@@ -182,12 +187,15 @@ class PublicationSchemas:
             publication.tables,
             publication.rows,
             publication.location,
+            publication.changes.newest_at,
+            publication.changes.oldest_at,
+            publication.changes.clock,
         ]
-        run(connection, f"INSERT INTO {schema}.info VALUES ($1, $2, $3, $4, $5, $6)", values)
+        run(connection, f"INSERT INTO {schema}.info VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)", values)
         run(
             connection,
-            "INSERT INTO ledger.publications (version, published_at, run_id, tables, rows, location)"
-            " VALUES ($1, $2, $3, $4, $5, $6)",
+            "INSERT INTO ledger.publications (version, published_at, run_id, tables, rows, location,"
+            " newest_change_at, oldest_change_at, change_clock) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)",
             values,
         )
         run(connection, f"CREATE TABLE {schema}.tables (schema_name text, table_name text, rows bigint)")
@@ -274,11 +282,15 @@ class PublicationSchemas:
             found = [
                 fetch(
                     connection,
-                    f"SELECT version, published_at, run_id, tables, rows, location FROM {schema}.info",
+                    # By way of JSON: a version that was published by an earlier release knows less.
+                    "SELECT version, published_at, run_id, tables, rows, location,"
+                    " CAST(to_jsonb(info) ->> 'newest_change_at' AS timestamptz),"
+                    " CAST(to_jsonb(info) ->> 'oldest_change_at' AS timestamptz),"
+                    f" to_jsonb(info) ->> 'change_clock' FROM {schema}.info AS info",
                 )
                 for schema in schemas
             ]
-            return [Publication(*row) for rows in found for row in rows]
+            return [_publication(row) for rows in found for row in rows]
 
     def _reader(self) -> Connection:
         """A read-only connection that holds the switch off until it lets go or is closed."""
@@ -295,6 +307,11 @@ class PublicationSchemas:
             return None
         [(version,)] = fetch(connection, f"SELECT version FROM {PUBLICATION_SCHEMA}.info")
         return int(version)
+
+
+def _publication(row: tuple[Any, ...]) -> Publication:
+    version, published_at, run_id, tables, rows, location, *changes = row
+    return Publication(version, published_at, run_id, tables, rows, location, Changes(*changes))
 
 
 def _areas(connection: Connection, schema: str) -> list[str]:

@@ -82,6 +82,9 @@ PUBLICATIONS = _table(
         "tables": (pa.int64(), "Number of marts in it."),
         "rows": (pa.int64(), "Rows of all its marts together."),
         "location": (pa.string(), "Where it can be read: a file or schemas."),
+        "newest_change_at": (MOMENT, "The newest change that came in since the former version."),
+        "oldest_change_at": (MOMENT, "The newest change of the table whose change waited longest."),
+        "change_clock": (pa.string(), "Whose clock newest_change_at is of: source, or platform (when it was read)."),
     },
 )
 
@@ -98,6 +101,7 @@ QUARANTINE_ROWS = _table(
         "payload": (pa.string(), "The row as read, in JSON."),
         "reasons": (pa.string(), "The rules it broke: a JSON array of rule, column and value."),
         "position": (pa.string(), "Where the row stands in its source."),
+        "changed_at": (MOMENT, "The row's time of change (its cursor), where it is a plausible moment."),
         "quarantined_at": (MOMENT, "When it was set aside."),
         "settled_at": (MOMENT, "When it ceased to be open; null while it is."),
         "settlement": (pa.string(), "Why it is no longer open: superseded or deleted at the source."),
@@ -105,7 +109,52 @@ QUARANTINE_ROWS = _table(
     key=("quarantine_id",),
 )
 
-SYSTEM_TABLES = (BATCHES, FILES, PUBLICATIONS, QUARANTINE_ROWS)
+MODEL_STATES = _table(
+    "ledger",
+    "model_states",
+    "One row per incremental dbt model: what its rows are made of. Written by dbt in the transaction of the rows.",
+    {
+        "relation": (pa.string(), "Schema and name of the model's table."),
+        "generation": (pa.string(), "The dbt invocation that last built it in full."),
+        "build": (pa.int64(), "How many builds since then changed it."),
+        "code_checksum": (pa.string(), "Digest of the code that built it; another one means a full build."),
+        "sequence": (pa.int64(), "The batches up to this one, in order of commit, are in it."),
+        "inputs": (pa.string(), "Generation and build of each incremental model that it was made of, as JSON."),
+        "built_at": (MOMENT, "When it was last built."),
+    },
+)
+
+MODEL_CHANGES = _table(
+    "ledger",
+    "model_changes",
+    "The keys whose rows the latest builds of each incremental dbt model wrote anew, for the models made of it.",
+    {
+        "relation": (pa.string(), "Schema and name of the model's table."),
+        "build": (pa.int64(), "The build, as in ledger.model_states."),
+        "changed_key": (pa.string(), "The key as text."),
+    },
+)
+
+SYSTEM_TABLES = (BATCHES, FILES, PUBLICATIONS, QUARANTINE_ROWS, MODEL_STATES, MODEL_CHANGES)
+
+# The same text on both engines: the batches since the former publication (see ``Changes``).
+NEW_BATCHES_SQL = """
+    SELECT
+        started_at,
+        finished_at,
+        watermark,
+        (
+            SELECT max(earlier.started_at)
+            FROM ledger.batches AS earlier
+            WHERE earlier.source = latest.source
+                AND earlier.table_name = latest.table_name
+                AND earlier.finished_at < latest.finished_at
+        ) AS read_before_at
+    FROM ledger.batches AS latest
+    WHERE finished_at > coalesce(
+        (SELECT max(published_at) FROM ledger.publications), CAST('-infinity' AS timestamptz)
+    )
+"""
 
 # The same text on both engines: the newest batch of every raw table.
 LATEST_BATCHES_SQL = """

@@ -11,6 +11,7 @@ from rich.markup import escape
 from resources.errors import PlatformError
 from shopsphere_assets.cli.demo import demo
 from shopsphere_assets.cli.doctor import doctor
+from shopsphere_assets.cli.reconcile import reconcile
 from shopsphere_assets.cli.run import run
 from shopsphere_assets.cli.simulate import simulate
 from shopsphere_assets.cli.sql import sql
@@ -23,7 +24,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode="rich",
 )
-for command in (demo, run, status, sql, doctor, simulate):
+for command in (demo, run, reconcile, status, sql, doctor, simulate):
     app.command()(command)
 
 

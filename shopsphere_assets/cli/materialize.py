@@ -26,7 +26,7 @@ from resources.warehouse import Publication, open_warehouse
 from shopsphere_assets.definitions import defs
 from shopsphere_assets.defs.operations.schedules import BUILD_JOB, INGEST_JOB
 from shopsphere_assets.defs.raw.factory import NOTES
-from shopsphere_assets.defs.warehouse.publication import PUBLICATION_KEY
+from shopsphere_assets.defs.warehouse.conditions import PUBLICATION_KEY
 
 _OWN_ERRORS = (TransientError.__name__, PermanentError.__name__)
 

@@ -36,6 +36,7 @@ def status(
                 "rows_loaded": total.get("rows_loaded", 0),
                 "rows_quarantined": total.get("rows_quarantined", 0),
                 "rows_excluded": total.get("rows_excluded", 0),
+                "rows_deleted": total.get("rows_deleted", 0),
                 "batches": total.get("batches", 0),
                 "watermark": total.get("watermark"),
                 "last_batch_at": last.isoformat() if last else None,
@@ -51,6 +52,10 @@ def status(
             "minutes_old": round((now - published.published_at).total_seconds() / 60, 1),
             "tables": published.tables,
             "rows": published.rows,
+            "latency_seconds": published.latency_seconds,
+            "longest_latency_seconds": published.longest_latency_seconds,
+            "newest_change_at": _moment(published.changes.newest_at),
+            "change_clock": published.changes.clock,
         }
     if as_json:
         json.dump({"tables": rows, "publication": publication}, sys.stdout, indent=2)
@@ -66,14 +71,14 @@ def _show(rows: list[dict[str, Any]], publication: dict[str, Any] | None) -> Non
 
     console = Console()
     table = Table(title="Raw tables", title_justify="left", box=SIMPLE_HEAD, pad_edge=False, padding=(0, 1, 0, 0))
-    for name in ("table", "read", "loaded", "quarantined", "excluded", "watermark", "last batch"):
+    for name in ("table", "read", "loaded", "quarantined", "excluded", "deleted", "watermark", "last batch"):
         is_text = name in ("table", "watermark", "last batch")
         table.add_column(name, justify="left" if is_text else "right", no_wrap=True)
     for row in rows:
         age = row["minutes_since_last_batch"]
         table.add_row(
             row["table"],
-            *[f"{row[f'rows_{n}']:,}" for n in ("read", "loaded", "quarantined", "excluded")],
+            *[f"{row[f'rows_{n}']:,}" for n in ("read", "loaded", "quarantined", "excluded", "deleted")],
             (row["watermark"] or "")[:16].replace("T", " "),
             "never" if age is None else _ago(age),
         )
@@ -83,8 +88,21 @@ def _show(rows: list[dict[str, Any]], publication: dict[str, Any] | None) -> Non
         return
     console.print(
         f"Publication {publication['version']}: {publication['tables']} tables, {publication['rows']:,} rows, "
-        f"published {_ago(publication['minutes_old'])}."
+        f"published {_ago(publication['minutes_old'])}{_latency(publication)}."
     )
+
+
+def _latency(publication: dict[str, Any]) -> str:
+    """How long after the newest change it was published, if any had come in."""
+    seconds = publication["latency_seconds"]
+    if seconds is None:
+        return ""
+    since = "the newest change at a source" if publication["change_clock"] == "source" else "the last read began"
+    return f", {seconds:,.0f} s after {since}"
+
+
+def _moment(moment: datetime | None) -> str | None:
+    return moment.isoformat() if moment else None
 
 
 def _ago(minutes: float) -> str:

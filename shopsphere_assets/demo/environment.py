@@ -15,7 +15,7 @@ from typing import Any
 
 import httpx
 
-from resources.embedded import EmbeddedPostgres
+from resources.embedded import LOGICAL_DECODING, EmbeddedPostgres
 from resources.errors import PermanentError
 from resources.settings import Settings, load_settings
 from simulator.apis import ApiStore, Faults, running
@@ -47,7 +47,9 @@ def embedded_environment(settings: Settings, needed: set[str], *, storage: bool 
     with ExitStack() as stack:
         variables = {"SHOPSPHERE_HOME": str(settings.state)}
         if simulated & {"shop_db", "catalogue_db"} or (storage and settings.dagster_storage_url is None):
-            server = stack.enter_context(EmbeddedPostgres(settings.state / "postgres"))
+            # The simulated shop's change log is read like a real one's.
+            more = LOGICAL_DECODING if settings.capture("shop_db") == "log" else {}
+            server = stack.enter_context(EmbeddedPostgres(settings.state / "postgres", settings=more))
             if "shop_db" in simulated:
                 variables["SHOPSPHERE_SHOP_DB_URL"] = server.url("shop")
             if "catalogue_db" in simulated:

@@ -18,6 +18,7 @@ from resources.sql_source import ColumnDescription, SqlSource
 from shopsphere_assets.diagnosis.finding import SOURCES as AREA
 from shopsphere_assets.diagnosis.finding import Finding, Status, counted, failed, listed, suggestion
 from shopsphere_assets.diagnosis.samples import ROWS, judge, take_sample, type_name
+from shopsphere_assets.ingestion.connections import open_source_log
 from shopsphere_assets.ingestion.extract import cursor_expression, select
 from shopsphere_assets.ingestion.raw_table import DatabaseRead, RawTable, SourceSystem
 
@@ -46,6 +47,7 @@ def check_database(
         yield failed(AREA, system.name, error)
         return
     yield Finding(AREA, system.name, Status.OK, f"{system.title}: {database.name} answers and accepts the login")
+    yield from _check_change_log(system, tables, settings)
     for table in tables:
         assert isinstance(table.read, DatabaseRead)
         check = _TableCheck(table, table.read, database, catalogue, settings.quarantine_limit)
@@ -53,6 +55,24 @@ def check_database(
             yield from check.findings()
         except PlatformError as error:
             yield failed(AREA, table.label, error)
+
+
+def _check_change_log(system: SourceSystem, tables: Sequence[RawTable], settings: Settings) -> Iterator[Finding]:
+    """Where changes are read from the log: whether the server's settings and the user's rights allow it."""
+    subject = f"{system.name} change log"
+    try:
+        opened = open_source_log(system, tables, settings)
+        if opened is None:
+            return
+        problems = opened[1].problems()
+    except PlatformError as error:
+        yield failed(AREA, subject, error)
+        return
+    for problem in problems:
+        status = Status.FAILED if problem.is_fatal else Status.WARNING
+        yield Finding(AREA, subject, status, problem.what, problem.remedy)
+    if not any(problem.is_fatal for problem in problems):
+        yield Finding(AREA, subject, Status.OK, f"{counted(len(tables), 'table')} can be followed in the change log")
 
 
 @dataclass(frozen=True)

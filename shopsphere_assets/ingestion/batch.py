@@ -9,21 +9,33 @@ quarantine and ledger entry are committed in one transaction.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from pathlib import Path
 from uuid import uuid4
 
+from resources.commit_points import CommitPoint, reached
 from resources.file_source import FileOutcome, FileVersion
 from resources.reading import Chunk
-from resources.warehouse import Warehouse
+from resources.warehouse import ParquetRows, Warehouse
 from shopsphere_assets.ingestion.extract import Extraction, Source
 from shopsphere_assets.ingestion.lake import BatchWriter, remove_unfinished
 from shopsphere_assets.ingestion.landing import Landing, StartedAnew
-from shopsphere_assets.ingestion.ledger import BatchReport, Kind, TableState, next_sequence, utc_now, write_entries
+from shopsphere_assets.ingestion.ledger import (
+    BatchReport,
+    Kind,
+    TableState,
+    last_batch,
+    manifest_record,
+    next_sequence,
+    utc_now,
+    write_entries,
+)
 from shopsphere_assets.ingestion.raw_table import BATCH_ID, DELETED_AT, LOADED_AT, RawTable
+from shopsphere_assets.ingestion.settlement import settle
+from shopsphere_assets.ingestion.versions import keep_versions
 
 
 @dataclass(frozen=True)
@@ -72,14 +84,15 @@ def load_chunks(
     watermark: datetime | None = None,
     files: Sequence[tuple[FileVersion, FileOutcome]] = (),
     log_position: str | None = None,
+    gone_entries: Collection[str] = (),
 ) -> BatchReport | None:
     """Judge, land and load ``chunks`` as one batch; returns None where they hold nothing.
 
     ``order_by``: of two versions of a row the one with the higher value in this column holds; None where the
     chunks come in the order of the changes. ``watermark``: where the table stood before; the batch's own is not
     lower. ``files``: the files that the chunks were read from; may grow until the last chunk. ``log_position``:
-    recorded with the batch, which is then written even without rows. Raises :class:`PlatformError`; nothing is
-    loaded then.
+    recorded with the batch, which is then written even without rows. ``gone_entries``: identifiers of quarantined
+    rows without a key that are gone from the source. Raises :class:`PlatformError`; nothing is loaded then.
     """
     started_at = utc_now()
     batch_id = f"{started_at:%Y%m%dT%H%M%S}-{uuid4().hex[:10]}"
@@ -88,17 +101,18 @@ def load_chunks(
     writer = BatchWriter(destination.lake, table, batch_id, started_at, origin)
     with Landing(table, chunks, writer, watermark) as landing:
         while True:
-            if not landing.has_part() and writer.is_empty and not files and log_position is None:
+            if not landing.has_rows() and writer.is_empty and not (files or gone_entries or log_position):
                 return None
             with suppress(StartedAnew), destination.warehouse.transaction() as transaction:
                 keys = 0
-                if landing.has_part():
-                    keys = transaction.merge(table.definition, landing.parts(), order_by=order_by)
-                landed = writer.commit()
-                rows_deleted = 0
-                if landed.deleted:
-                    marks = {DELETED_AT: started_at, LOADED_AT: started_at, BATCH_ID: batch_id}
-                    rows_deleted = transaction.mark(table.definition, [landed.deleted], marks, unless=DELETED_AT)
+                if landing.has_rows():
+                    keys = transaction.merge(
+                        table.definition,
+                        landing,
+                        order_by=order_by,
+                        constants={BATCH_ID: batch_id, LOADED_AT: started_at},
+                    )
+                    reached(CommitPoint.MERGED)
                 report = BatchReport(
                     batch_id=batch_id,
                     source=table.source,
@@ -106,22 +120,44 @@ def load_chunks(
                     run_id=run_id,
                     started_at=started_at,
                     finished_at=utc_now(),
-                    rows_read=landed.rows_valid + landed.rows_quarantined,
+                    rows_read=writer.rows_valid + writer.rows_quarantined,
                     rows_loaded=keys,
-                    rows_quarantined=landed.rows_quarantined,
+                    rows_quarantined=writer.rows_quarantined,
                     # Repeated rows and versions of a row that a later one in the same batch replaces.
-                    rows_excluded=landed.rows_valid - keys,
+                    rows_excluded=writer.rows_valid - keys,
                     bytes_read=landing.bytes_read,
-                    watermark=landing.watermark,
-                    lake_path=str(landed.folder.relative_to(destination.lake)),
+                    # What is not read in the order of changes: what lies between is still to be read.
+                    watermark=watermark if kind in ("reconciliation", "backfill") else landing.watermark,
+                    lake_path=str(writer.folder.relative_to(destination.lake)),
                     contract_version=contract_version(table),
                     sequence=next_sequence(transaction),
                     kind=kind,
-                    rows_deleted=rows_deleted,
                     log_position=log_position,
                     notes=tuple(file_notes(files)),
                 )
+                writer.settle(gone_entries)
+                landed = writer.commit(manifest_record(report, files, last_batch(transaction, table)))
+                deleted = ParquetRows([landed.deleted]) if landed.deleted else None
+                constants = {BATCH_ID: batch_id, LOADED_AT: started_at}
+                if deleted:
+                    marks = {**constants, DELETED_AT: started_at}
+                    marked = transaction.mark(table.definition, deleted, marks, unless=DELETED_AT)
+                    report = replace(report, rows_deleted=marked)
+                    reached(CommitPoint.MARKED)
+                if table.keeps_versions:
+                    rows = ParquetRows(landed.parts) if landed.parts else None
+                    keep_versions(
+                        transaction,
+                        table.versions,
+                        table.key,
+                        rows=rows,
+                        deleted=deleted,
+                        constants=constants,
+                        deleted_at=started_at,
+                    )
                 write_entries(transaction, report, landed, files)
+                settle(transaction, table, landed, batch_id=batch_id, order_by=order_by, at=report.finished_at)
+                reached(CommitPoint.SETTLED)
                 return report
 
 

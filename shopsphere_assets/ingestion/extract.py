@@ -42,7 +42,8 @@ class Extraction:
             since = min(self.state.watermark, utc_now()) - self.lookback
         match self.table.read, self.source:
             case DatabaseRead() as read, SqlSource() as database:
-                yield from database.read(select(self.table, read, database, since), self.table.key)
+                by = _reading_order(self.table, read, database, since)
+                yield from database.read(select(self.table, read, database, since), self.table.key, by=by)
             case HttpRead() as read, HttpSource() as api:
                 for endpoint in read.endpoints:
                     yield from api.read(endpoint, since)
@@ -55,6 +56,13 @@ class Extraction:
                 raise TypeError(f"{self.table.label} cannot be read from a {type(self.source).__name__}")
 
 
+def _reading_order(table: RawTable, read: DatabaseRead, database: SqlSource, since: datetime | None) -> str | None:
+    """The column in whose order rows can be read piece by piece: where all are read the key, else the cursor."""
+    name = table.key[0] if since is None or not read.is_incremental else table.cursor
+    is_plain = read.relation and read.columns.get(name, name) in (name, database.quote_name(name))
+    return name if is_plain and database.is_indexed(read.relation, name) else None
+
+
 def news(table: RawTable, source: Source, state: TableState) -> str | None:
     """What the source holds that was not read yet: one cheap, bounded question.
 
@@ -64,16 +72,16 @@ def news(table: RawTable, source: Source, state: TableState) -> str | None:
     match table.read, source:
         case DatabaseRead() as read, SqlSource() as database:
             cursor = cursor_expression(table, read, database)
-            latest = f"SELECT MAX({cursor}) FROM {_relation(read, database)} WHERE {cursor}"
-            newest = f"{latest} < {_moment(database, LATEST_MOMENT)}"
+            latest = f"SELECT MAX({cursor}) FROM {relation(read, database)} WHERE {cursor}"
+            newest = f"{latest} < {moment(database, LATEST_MOMENT)}"
             if state.watermark is None:
                 return _text(database.ask(newest))
-            newest += f" AND {cursor} > {_moment(database, state.watermark)}"
+            newest += f" AND {cursor} > {moment(database, state.watermark)}"
             now = utc_now()
             if state.watermark <= now:
                 return _text(database.ask(newest))
             # A row is dated ahead: without the second question nothing would be news until that date.
-            answers = (database.ask(newest), database.ask(f"{latest} <= {_moment(database, now)}"))
+            answers = (database.ask(newest), database.ask(f"{latest} <= {moment(database, now)}"))
             return " ".join(str(answer) for answer in answers) if any(answers) else None
         case HttpRead() as read, HttpSource() as api:
             found = [api.fingerprint(endpoint, state.watermark) for endpoint in read.endpoints]
@@ -101,8 +109,8 @@ def select(table: RawTable, read: DatabaseRead, database: SqlSource, since: date
     their cursor; they are asked for at every read, so that none is overlooked.
     Raises :class:`PermanentError` where the source lacks a required column.
     """
-    relation = _relation(read, database)
-    there = [c.name for c in database.describe(f"SELECT * FROM {relation}")]
+    source_relation = relation(read, database)
+    there = [c.name for c in database.describe(f"SELECT * FROM {source_relation}")]
     # Only PostgreSQL tells columns apart by capitals.
     present = set(there) if database.dialect == "postgresql" else {name.lower() for name in there}
     columns = []
@@ -121,13 +129,13 @@ def select(table: RawTable, read: DatabaseRead, database: SqlSource, since: date
             where=f"{table.label} ({read.relation or 'query'} in {database.name})",
             remedy="restore the column at the source, or map another to it in the sources file",
         )
-    statement = f"SELECT {', '.join(columns)} FROM {relation}"
+    statement = f"SELECT {', '.join(columns)} FROM {source_relation}"
     if since is None or not read.is_incremental:
         return statement
     cursor = cursor_expression(table, read, database)
     return (
-        f"{statement} WHERE {cursor} >= {_moment(database, since)}"
-        f" OR {cursor} IS NULL OR {cursor} < {_moment(database, EARLIEST_MOMENT)}"
+        f"{statement} WHERE {cursor} >= {moment(database, since)}"
+        f" OR {cursor} IS NULL OR {cursor} < {moment(database, EARLIEST_MOMENT)}"
     )
 
 
@@ -140,15 +148,17 @@ def cursor_expression(table: RawTable, read: DatabaseRead, database: SqlSource) 
     return expression
 
 
-def _relation(read: DatabaseRead, database: SqlSource) -> str:
+def relation(read: DatabaseRead, database: SqlSource) -> str:
+    """SQL for what stands behind FROM: the table, or the query in brackets."""
     if not read.query:
         return database.quote(read.relation)
     # On a line of its own, as the query may end with a comment.
     return f"({read.query.rstrip().rstrip(';')}\n) AS source_query"
 
 
-def _moment(database: SqlSource, moment: datetime) -> str:
-    utc = moment.astimezone(UTC).replace(tzinfo=None).isoformat(sep=" ", timespec="microseconds")
+def moment(database: SqlSource, value: datetime) -> str:
+    """SQL for a moment, as the database compares its own with."""
+    utc = value.astimezone(UTC).replace(tzinfo=None).isoformat(sep=" ", timespec="microseconds")
     match database.dialect:
         case "mysql":
             return f"TIMESTAMP'{utc}'"

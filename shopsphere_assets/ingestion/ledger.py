@@ -6,18 +6,19 @@ speak of, so that state and data cannot disagree.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, Literal
 
 import pyarrow as pa
 
+from resources.commit_points import CommitPoint, reached
 from resources.file_source import FileOutcome, FileVersion
-from resources.warehouse import Transaction, Warehouse
+from resources.warehouse import ParquetRows, Transaction, Warehouse
 from resources.warehouse.system_tables import QUARANTINE_ROWS
 from shopsphere_assets.ingestion.lake import LandedBatch
-from shopsphere_assets.ingestion.raw_table import RawTable
+from shopsphere_assets.ingestion.raw_table import FileRead, RawTable
 
 Kind = Literal["incremental", "full", "reconciliation", "change_log", "backfill", "replay"]
 """Why a batch was read."""
@@ -67,6 +68,26 @@ def next_sequence(transaction: Transaction) -> int:
     return int(row["next"])
 
 
+def read_watermark(transaction: Transaction, table: RawTable) -> datetime | None:
+    """Where the next read of ``table`` goes on."""
+    [row] = transaction.query(
+        "SELECT max(watermark) AS watermark FROM ledger.batches WHERE source = $1 AND table_name = $2",
+        [table.source, table.name],
+    ).to_pylist()
+    return datetime.fromisoformat(row["watermark"]) if row["watermark"] else None
+
+
+def last_batch(transaction: Transaction, table: RawTable) -> str | None:
+    """The batch of ``table`` that was committed last; None before the first one."""
+    rows = transaction.query(
+        "SELECT batch_id FROM ledger.batches WHERE source = $1 AND table_name = $2"
+        # A replay brings nothing of its own.
+        " AND kind IS DISTINCT FROM 'replay' ORDER BY sequence DESC LIMIT 1",
+        [table.source, table.name],
+    ).to_pylist()
+    return rows[0]["batch_id"] if rows else None
+
+
 def read_state(warehouse: Warehouse, tables: list[RawTable]) -> dict[str, TableState]:
     """The state of each of ``tables`` (one source's), by table name; empty for one never read."""
     source = tables[0].source
@@ -74,7 +95,10 @@ def read_state(warehouse: Warehouse, tables: list[RawTable]) -> dict[str, TableS
         "SELECT table_name, max(watermark) AS watermark FROM ledger.batches WHERE source = $1 GROUP BY table_name",
         [source],
     ).to_pylist()
-    files = warehouse.query("SELECT table_name, content_hash FROM ledger.files WHERE source = $1", [source]).to_pylist()
+    files = []
+    if any(isinstance(table.read, FileRead) for table in tables):
+        sql = "SELECT table_name, content_hash FROM ledger.files WHERE source = $1"
+        files = warehouse.query(sql, [source]).to_pylist()
     highest = {row["table_name"]: row["watermark"] for row in watermarks}
     hashes: dict[str, set[str]] = {}
     for row in files:
@@ -94,27 +118,75 @@ def write_entries(
     """Write a batch's ledger entry, its quarantined rows and the files it read."""
     if landed.quarantined:
         # A row that is read again, for example within the look-back, is the same entry.
-        transaction.add_missing(QUARANTINE_ROWS, [landed.quarantined])
+        transaction.add_missing(QUARANTINE_ROWS, ParquetRows([landed.quarantined]))
+        reached(CommitPoint.QUARANTINED)
+    append_entries(transaction, [_batch_entry(report)], _file_entries(report, files))
+    reached(CommitPoint.ENTERED)
+
+
+def write_replay(transaction: Transaction, report: BatchReport) -> None:
+    """Write the ledger entry of a replay, which has no batch of its own in the lake."""
+    append_entries(transaction, [_batch_entry(report)], [])
+
+
+def append_entries(
+    transaction: Transaction, batches: Sequence[Mapping[str, Any]], files: Sequence[Mapping[str, Any]]
+) -> None:
+    """Add rows to ``ledger.batches`` and ``ledger.files``."""
+    for name, rows, schema in (("batches", batches, _batch_schema()), ("files", files, _file_schema())):
+        if rows:
+            transaction.append("ledger", name, pa.Table.from_pylist([dict(row) for row in rows], schema=schema))
+
+
+def _batch_entry(report: BatchReport) -> dict[str, Any]:
     entry = {name: getattr(report, name) for name in _batch_schema().names}
-    entry["watermark"] = _as_text(report.watermark) if report.watermark else None
-    transaction.append("ledger", "batches", pa.Table.from_pylist([entry], schema=_batch_schema()))
-    if files:
-        rows = [
-            {
-                "source": report.source,
-                "table_name": report.table_name,
-                "path": file.path,
-                "content_hash": file.content_hash,
-                "size_bytes": file.size_bytes,
-                "batch_id": report.batch_id,
-                "rows_read": outcome.rows_read,
-                "status": outcome.status,
-                "note": outcome.note,
-                "read_at": report.finished_at,
-            }
-            for file, outcome in files
-        ]
-        transaction.append("ledger", "files", pa.Table.from_pylist(rows, schema=_file_schema()))
+    return {**entry, "watermark": _as_text(report.watermark) if report.watermark else None}
+
+
+def _file_entries(report: BatchReport, files: Sequence[tuple[FileVersion, FileOutcome]]) -> list[dict[str, Any]]:
+    return [
+        {
+            "source": report.source,
+            "table_name": report.table_name,
+            "path": file.path,
+            "content_hash": file.content_hash,
+            "size_bytes": file.size_bytes,
+            "batch_id": report.batch_id,
+            "rows_read": outcome.rows_read,
+            "status": outcome.status,
+            "note": outcome.note,
+            "read_at": report.finished_at,
+        }
+        for file, outcome in files
+    ]
+
+
+def manifest_record(
+    report: BatchReport, files: Sequence[tuple[FileVersion, FileOutcome]], follows: str | None
+) -> dict[str, Any]:
+    """The ledger's rows of a batch as its manifest keeps them, from which :func:`entries_of` makes them again.
+
+    ``follows``: the batch of the table that was committed before it. Batches without an entry in the ledger are
+    followed by none, so the order of the others can be told even if the ledger is lost.
+    """
+    entry = {name: value for name, value in _batch_entry(report).items() if name not in ("rows_deleted", "started_at")}
+    return {
+        "follows": follows,
+        "ledger": {**entry, "finished_at": report.finished_at.isoformat()},
+        "files_read": [{**row, "read_at": report.finished_at.isoformat()} for row in _file_entries(report, files)],
+    }
+
+
+def entries_of(manifest: Mapping[str, Any], rows_deleted: int) -> tuple[dict[str, Any], list[dict[str, Any]]]:
+    """The rows of ``ledger.batches`` and ``ledger.files`` that a manifest tells of."""
+    entry = {
+        **manifest["ledger"],
+        "started_at": datetime.fromisoformat(manifest["loaded_at"]),
+        "finished_at": datetime.fromisoformat(manifest["ledger"]["finished_at"]),
+        "rows_deleted": rows_deleted,
+    }
+    files = [{**row, "read_at": datetime.fromisoformat(row["read_at"])} for row in manifest["files_read"]]
+    return entry, files
 
 
 def _as_text(watermark: datetime) -> str:
@@ -166,6 +238,7 @@ def table_totals(warehouse: Warehouse) -> dict[tuple[str, str], dict[str, Any]]:
         " CAST(sum(rows_loaded) AS bigint) AS rows_loaded,"
         " CAST(sum(rows_quarantined) AS bigint) AS rows_quarantined,"
         " CAST(sum(rows_excluded) AS bigint) AS rows_excluded,"
+        " CAST(coalesce(sum(rows_deleted), 0) AS bigint) AS rows_deleted,"
         " max(watermark) AS watermark, max(finished_at) AS last_batch_at"
         " FROM ledger.batches GROUP BY source, table_name"
     )

@@ -7,7 +7,7 @@ from a :class:`RawTable`; there is no second list.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any
 
@@ -43,9 +43,13 @@ class DatabaseRead:
 
 @dataclass(frozen=True)
 class HttpRead:
-    """Read from an HTTP API: the records of all ``endpoints`` together, such as active and archived ones."""
+    """Read from an HTTP API: the records of all ``endpoints`` together, such as active and archived ones.
+
+    ``is_append_only``: what is there never changes, and what is no longer listed has only grown old.
+    """
 
     endpoints: tuple[Endpoint, ...]
+    is_append_only: bool = False
 
 
 @dataclass(frozen=True)
@@ -61,7 +65,8 @@ class RawTable:
     """One table of one source system.
 
     ``key``: primary key columns. ``cursor``: the column whose highest value is the watermark; of two versions
-    of a row the one with the higher cursor holds.
+    of a row the one with the higher cursor holds. ``keeps_versions``: whether the versions that a row had are kept
+    in a table of their own; the raw table holds the last one only.
     """
 
     source: str
@@ -70,6 +75,7 @@ class RawTable:
     key: tuple[str, ...]
     cursor: str
     read: DatabaseRead | HttpRead | FileRead
+    keeps_versions: bool = False
 
     @property
     def label(self) -> str:
@@ -98,9 +104,24 @@ class RawTable:
         """Columns that may not be null."""
         return [n for n, c in self.contract.to_schema().columns.items() if not c.nullable]
 
+    @cached_property
+    def enumerated_columns(self) -> list[str]:
+        """Columns of which the contract lists every value."""
+        columns = self.contract.to_schema().columns.items()
+        return [name for name, column in columns if any(check.name == "isin" for check in column.checks)]
+
     def column_metadata(self, name: str) -> dict[str, Any]:
         """What the contract says of a column: unit, kind of personal data, purposes."""
         return dict(self.contract.to_schema().columns[name].metadata or {})
+
+    @cached_property
+    def landed_columns(self) -> pa.Schema:
+        """The columns of a landed file; what is the same for the whole batch stands in its manifest instead.
+
+        In a database the key says where a row stands.
+        """
+        names = [*self.column_types, *(() if isinstance(self.read, DatabaseRead) else (POSITION,))]
+        return pa.schema([self.definition.columns.field(name) for name in names])
 
     @cached_property
     def definition(self) -> TableDefinition:
@@ -117,16 +138,36 @@ class RawTable:
             column_comments={
                 **self.column_descriptions,
                 BATCH_ID: "The batch that brought the row or marked it.",
-                POSITION: "Where the row stands in its source.",
+                POSITION: "Where the row stands in its source; null where the key says it.",
                 LOADED_AT: "When that batch began.",
                 DELETED_AT: "When the row was found to be gone from the source; null while it is there.",
             },
         )
 
+    @cached_property
+    def versions(self) -> TableDefinition:
+        """The table of the versions that the rows had: shaped as the raw table, one row per key and cursor."""
+        comments = {DELETED_AT: "When the row was found to be gone from the source, after this or a later version."}
+        return replace(
+            self.definition,
+            name=f"{self.definition.name}__versions",
+            key=(*self.key, self.cursor),
+            comment=f"{self.definition.comment} Every version of each row that was read.",
+            column_comments={**self.definition.column_comments, **comments},
+        )
 
-def database_table(source: str, name: str, contract: type[Contract], key: str) -> RawTable:
+    @property
+    def definitions(self) -> list[TableDefinition]:
+        """All tables that it has in the warehouse."""
+        return [self.definition, *([self.versions] if self.keeps_versions else [])]
+
+
+def database_table(
+    source: str, name: str, contract: type[Contract], key: str, *, keeps_versions: bool = False
+) -> RawTable:
     """A raw table read from the database table of its own name, by its column ``updated_at``."""
-    return RawTable(source, name, contract, key=(key,), cursor="updated_at", read=DatabaseRead(name))
+    read = DatabaseRead(name)
+    return RawTable(source, name, contract, (key,), cursor="updated_at", read=read, keeps_versions=keeps_versions)
 
 
 @dataclass(frozen=True)

@@ -10,22 +10,28 @@ import hashlib
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime
+from functools import cache
 
 import polars as pl
 from pandera.api.checks import Check
+from pandera.api.polars.types import PolarsData
+from pandera.backends.polars.checks import PolarsCheckBackend
 
 from resources.errors import PermanentError
 from resources.reading import POSITION, Chunk
-from shopsphere_assets.contracts.base import EARLIEST_MOMENT, LATEST_MOMENT
+from shopsphere_assets.contracts.base import EARLIEST_MOMENT, LATEST_MOMENT, Contract
 from shopsphere_assets.ingestion.coerce import as_text, coerce
 from shopsphere_assets.ingestion.raw_table import RawTable
 
-QUARANTINE_SCHEMA = {
+_MOMENT = pl.Datetime("us", "UTC")
+
+QUARANTINE_SCHEMA: dict[str, type[pl.DataType] | pl.DataType] = {
     "quarantine_id": pl.String,
     "row_key": pl.String,
     "payload": pl.String,
     "reasons": pl.String,
     "position": pl.String,
+    "changed_at": _MOMENT,
 }
 
 RULES = {
@@ -49,7 +55,7 @@ _LONGEST_REASON_VALUE = 200
 class Divided:
     """A chunk after validation.
 
-    ``valid``: the contract's columns in the contract's types, and ``_position``.
+    ``valid``: the contract's columns in the contract's types, and ``_position`` where the chunk has it.
     ``quarantined``: :data:`QUARANTINE_SCHEMA`; ``payload`` is a JSON object of the row as it was read and
     ``reasons`` a JSON array of objects with ``rule``, ``column`` and ``value``.
     ``highest_cursor``: the highest plausible cursor of all the rows, those for the quarantine included: they
@@ -76,24 +82,31 @@ def divide(table: RawTable, chunk: Chunk) -> Divided:
         )
     typed, failures = coerce(frame, table.column_types)
     reasons = _reasons(table, frame, typed, failures)
-    positions = frame.get_column(POSITION) if frame.width else pl.Series(POSITION, [], dtype=pl.String)
+    placed = typed if chunk.key else typed.with_columns(chunk.positions(frame))
     if reasons.is_empty():
-        valid, quarantined = typed.with_columns(positions), pl.DataFrame(schema=QUARANTINE_SCHEMA)
+        valid, quarantined = placed, pl.DataFrame(schema=QUARANTINE_SCHEMA)
     else:
         bad = reasons.get_column(_ROW)
         good = pl.Series([True]).new_from_index(0, frame.height).scatter(bad, False)
-        valid = typed.with_columns(positions).filter(good)
-        quarantined = _quarantine(table, frame[bad], typed[bad], reasons)
+        valid = placed.filter(good)
+        quarantined = _quarantine(table, frame[bad], typed[bad], reasons, chunk.positions(frame[bad]))
     if chunk.rejected is not None and chunk.rejected.height:
         quarantined = pl.concat([quarantined, _quarantine_lines(table, chunk.rejected)])
     return Divided(valid, quarantined, _highest_cursor(typed.get_column(table.cursor)))
 
 
+def _is_plausible(cursor: str) -> pl.Expr:
+    return (pl.col(cursor) >= EARLIEST_MOMENT) & (pl.col(cursor) < LATEST_MOMENT)
+
+
 def _highest_cursor(cursor: pl.Series) -> datetime | None:
-    value = pl.col(cursor.name)
-    plausible = (value >= EARLIEST_MOMENT) & (value < LATEST_MOMENT)
-    highest = cursor.to_frame().filter(plausible).to_series().max()
+    highest = cursor.to_frame().filter(_is_plausible(cursor.name)).to_series().max()
     return highest if isinstance(highest, datetime) else None
+
+
+def plausible_moments(cursor: pl.Series) -> pl.Series:
+    """The moments of a cursor, null where one is no use: before the earliest or beyond the latest plausible one."""
+    return cursor.to_frame().select(pl.when(_is_plausible(cursor.name)).then(pl.col(cursor.name))).to_series()
 
 
 def _reasons(table: RawTable, frame: pl.DataFrame, typed: pl.DataFrame, failures: dict[str, pl.Series]) -> pl.DataFrame:
@@ -126,13 +139,16 @@ def _reasons(table: RawTable, frame: pl.DataFrame, typed: pl.DataFrame, failures
 def _broken_rules(
     table: RawTable, typed: pl.DataFrame, failures: dict[str, pl.Series]
 ) -> Iterator[tuple[str, str | None, pl.Series]]:
-    """Every rule that a row breaks: its id, its column (None for a rule over several) and which rows break it.
+    """Every rule that some row breaks: its id, its column (None for a rule over several) and which rows break it.
 
-    The checks are asked one by one. ``validate`` would describe every failure as a Python object: 30 times
-    slower on a batch that is bad throughout, and no help with dates that Python cannot hold.
+    The checks are asked without ``validate``, which would describe every failure as a Python object: 30 times
+    slower on a batch that is bad throughout, and no help with dates that Python cannot hold. All are asked at
+    once, as each answer has to wait for its turn on the processor.
     """
-    schema = table.contract.to_schema()
-    for name, column in schema.columns.items():
+    rows = typed.lazy()
+    rules: list[tuple[str, str | None]] = []
+    answers: list[pl.LazyFrame] = []
+    for name, column in table.contract.to_schema().columns.items():
         cells = typed.get_column(name)
         failed = failures.get(name)
         if failed is not None:
@@ -142,21 +158,40 @@ def _broken_rules(
             yield f"{name}.required", name, cells.is_null() if failed is None else cells.is_null() & ~failed
         if cells.dtype == pl.String:
             # PostgreSQL cannot store it, whatever the contract says of the column.
-            yield f"{name}.clean_text", name, cells.str.contains(_NUL, literal=True).fill_null(False)
-        for check in column.checks:
-            yield f"{name}.{RULES.get(check.name, check.name)}", name, _broken(check, typed, name)
-    for check in schema.checks:
-        yield str(check.name), None, _broken(check, typed, None)
+            rules.append((f"{name}.clean_text", name))
+            answers.append(rows.select(~pl.col(name).str.contains(_NUL, literal=True).fill_null(False)))
+    for rule, of, backend in _checks(table.contract):
+        rules.append((rule, of))
+        answer = backend.apply(PolarsData(rows, of or "*"))
+        answers.append(answer.select(pl.all().fill_null(backend.check.ignore_na)))
+    for (rule, of), found in zip(rules, pl.collect_all(answers), strict=True):
+        passed = found.to_series()
+        if not passed.all():
+            yield rule, of, ~passed
 
 
-def _broken(check: Check, typed: pl.DataFrame, column: str | None) -> pl.Series:
-    passed: pl.Series = check(typed.lazy(), column).check_output.collect().to_series()
-    return ~passed
+@cache
+def _checks(contract: type[Contract]) -> list[tuple[str, str | None, PolarsCheckBackend]]:
+    """The contract's checks: the rule's id, its column (None for a rule over several) and who asks it of polars."""
+    schema = contract.to_schema()
+    nothing = pl.LazyFrame(schema={name: column.dtype.type for name, column in schema.columns.items()})
+    checks: list[tuple[str, str | None, Check]] = [
+        (f"{name}.{RULES.get(check.name, check.name)}", name, check)
+        for name, column in schema.columns.items()
+        for check in column.checks
+    ]
+    checks += [(str(check.name), None, check) for check in schema.checks]
+    for _, of, check in checks:
+        # Pandera loads what a check does on polars when it is asked for the first time.
+        check(nothing, of)
+    return [(rule, of, PolarsCheckBackend(check)) for rule, of, check in checks]
 
 
-def _quarantine(table: RawTable, rows: pl.DataFrame, typed: pl.DataFrame, reasons: pl.DataFrame) -> pl.DataFrame:
+def _quarantine(
+    table: RawTable, rows: pl.DataFrame, typed: pl.DataFrame, reasons: pl.DataFrame, positions: pl.Series
+) -> pl.DataFrame:
     """The quarantine's entries of ``rows``, as read and as far as they were ``typed``, in the order of ``reasons``."""
-    texts = pl.DataFrame([as_text(cells) for cells in rows.drop(POSITION).get_columns()])
+    texts = pl.DataFrame([as_text(cells) for cells in rows.drop(POSITION, strict=False).get_columns()])
     # What was turned has one text whichever way the source gave it, so that a row read again is known again.
     known = pl.DataFrame(
         [
@@ -167,12 +202,12 @@ def _quarantine(table: RawTable, rows: pl.DataFrame, typed: pl.DataFrame, reason
     )
     entries = pl.DataFrame(
         {
-            "row_key": known.select(
-                pl.concat_str([pl.col(k).fill_null("") for k in table.key], separator="|")
-            ).to_series(),
+            # A key of which a part is missing is none.
+            "row_key": known.select(pl.concat_str(table.key, separator="|").fill_null("")).to_series(),
             "payload": _json(texts),
             "reasons": reasons.get_column("reasons"),
-            "position": rows.get_column(POSITION),
+            "position": positions,
+            "changed_at": plausible_moments(typed.get_column(table.cursor)),
         }
     )
     return _with_ids(table, entries, identity=_json(known))
@@ -196,6 +231,7 @@ def _quarantine_lines(table: RawTable, rejected: pl.DataFrame) -> pl.DataFrame:
             ).struct.json_encode(),
         ).alias("reasons"),
         pl.col(POSITION).alias("position"),
+        pl.lit(None, dtype=_MOMENT).alias("changed_at"),
     )
     return _with_ids(table, entries, identity=entries.get_column("payload"))
 

@@ -6,8 +6,10 @@ import csv
 import io
 import json
 import re
+import signal
 import socket
 import subprocess
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -21,6 +23,7 @@ from tests.end_to_end.demo_process import (
     prepared,
     processes_of,
     shopsphere,
+    wait_until,
 )
 
 pytestmark = pytest.mark.timeout(400)
@@ -129,3 +132,32 @@ def test_the_shop_lives_on_by_days_and_to_a_date_and_a_run_takes_in_what_is_new(
     assert tables["shop_db/orders"]["batches"] == 2
     assert tables["shop_db/orders"]["watermark"] > "2026-04-04"
     assert processes_of(home) == []
+
+
+def test_ctrl_c_in_the_middle_of_a_build_ends_everything_and_readers_keep_their_version(
+    first: Prepared, tmp_path: Path
+) -> None:
+    home = first.copy_to(tmp_path)
+    with subprocess.Popen(
+        command("run"),
+        env=environment(home),
+        cwd=tmp_path,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        start_new_session=True,
+    ) as process:
+        # The first model is there, so dbt is at work and Dagster takes in what it tells.
+        wait_until(lambda: any(_compiled(home)), "dbt at work")
+        process.send_signal(signal.SIGINT)
+        output, _ = process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert "Traceback" not in output
+    assert "Published" not in output
+    assert processes_of(home) == []
+    version = shopsphere(home, "sql", "select version from publication.info", "--format", "csv")
+    assert version.stdout == "version\n1\n"
+
+
+def _compiled(home: Path) -> Iterator[Path]:
+    return (home / "dbt" / "duckdb").glob("dbt_models-*/run/**/*.sql")

@@ -22,11 +22,13 @@ KNOWN_ONLY_TO = {
         "shopsphere_assets.defs",
         "shopsphere_assets.definitions",
         "shopsphere_assets.cli",
+        "benchmarks.latency",
     ),
     r"shopsphere_assets\.(defs|definitions)(\.|$)": (
         "shopsphere_assets.defs",
         "shopsphere_assets.definitions",
         "shopsphere_assets.cli",
+        "benchmarks.latency",
     ),
     # The platform must not learn from the simulated shop what it has to find out from the data.
     r"simulator(\.|$)": ("simulator", "shopsphere_assets.demo", "benchmarks"),

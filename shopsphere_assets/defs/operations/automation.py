@@ -12,7 +12,8 @@ def automation() -> dg.Definitions:
         "automation",
         target=dg.AssetSelection.all() - dg.AssetSelection.key_prefixes(["raw"]),
         default_status=dg.DefaultSensorStatus.RUNNING,
-        minimum_interval_seconds=15,
+        # At every look of the daemon, which looks every five seconds.
+        minimum_interval_seconds=4,
         description="Starts a run for the models and the publication whose upstream tables have changed.",
     )
     return dg.Definitions(sensors=[sensor])

@@ -5,10 +5,12 @@ from datetime import UTC, datetime, timedelta
 import dagster as dg
 
 from shopsphere_assets.defs.platform import Platform, faults
+from shopsphere_assets.defs.raw.factory import RECONCILE_TAG
 from shopsphere_assets.ingestion.lake import remove_orphans
 from shopsphere_assets.transformation.project import remove_old_artifacts
 
 INGEST_JOB = "ingest"
+RECONCILE_JOB = "reconcile"
 BUILD_JOB = "build"
 
 RAW = dg.AssetSelection.key_prefixes(["raw"])
@@ -42,6 +44,14 @@ def schedules() -> dg.Definitions:
         description="Read what is new from every source.",
         executor_def=dg.in_process_executor,
     )
+    reconcile = dg.define_asset_job(
+        RECONCILE_JOB,
+        selection=RAW,
+        description="Read what is new from every source, then compare every table with its source: rows deleted "
+        "there are marked, rows set back there are read again.",
+        tags={RECONCILE_TAG: "true"},
+        executor_def=dg.in_process_executor,
+    )
     build = dg.define_asset_job(
         BUILD_JOB,
         selection=dg.AssetSelection.all() - RAW,
@@ -50,11 +60,12 @@ def schedules() -> dg.Definitions:
     )
     nightly = dg.ScheduleDefinition(
         name="nightly",
-        job=ingest,
+        job=reconcile,
         cron_schedule="0 2 * * *",
         execution_timezone="UTC",
         default_status=dg.DefaultScheduleStatus.RUNNING,
-        description="Asks every source once a night, also those whose sensor saw nothing; the marts follow.",
+        description="Asks every source once a night, also those whose sensor saw nothing, and compares every table "
+        "with its source; the marts follow.",
     )
 
     @dg.job(description="Tidy up the lake and the publications.", executor_def=dg.in_process_executor)
@@ -69,4 +80,4 @@ def schedules() -> dg.Definitions:
         default_status=dg.DefaultScheduleStatus.RUNNING,
         description="Tidies up once a week.",
     )
-    return dg.Definitions(jobs=[ingest, build, maintenance], schedules=[nightly, weekly])
+    return dg.Definitions(jobs=[ingest, reconcile, build, maintenance], schedules=[nightly, weekly])

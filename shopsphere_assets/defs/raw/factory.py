@@ -15,16 +15,22 @@ from datetime import UTC, datetime, timedelta
 import dagster as dg
 import polars as pl
 
-from resources.errors import PlatformError, TransientError
+from resources.errors import PermanentError, PlatformError, TransientError
 from resources.warehouse import Warehouse
 from shopsphere_assets.defs.platform import Platform, faults
+from shopsphere_assets.defs.raw.log_capture import ask_log, captures_log, read_log
+from shopsphere_assets.defs.warehouse.conditions import AUTOMATION_TAGS
 from shopsphere_assets.ingestion.batch import ingest
 from shopsphere_assets.ingestion.extract import news
-from shopsphere_assets.ingestion.ledger import BatchReport, read_state
+from shopsphere_assets.ingestion.ledger import BatchReport, TableState, read_state
 from shopsphere_assets.ingestion.mapping import mapped_tables
-from shopsphere_assets.ingestion.raw_table import RawTable, SourceSystem
+from shopsphere_assets.ingestion.raw_table import HttpRead, RawTable, SourceSystem
+from shopsphere_assets.ingestion.reconcile import Reconciliation, reconcile
 
 SOURCE_TAG = "shopsphere/source"
+
+RECONCILE_TAG = "shopsphere/reconcile"
+"""A run with this tag compares its tables with their sources after it has read what is new."""
 
 NOTES = "to look at"
 """Name of the metadata that says what a person should know of a batch, one line each."""
@@ -34,8 +40,13 @@ _STALE_AFTER = timedelta(hours=26)
 # Of a few rows the share says little: the readers of a table wait when chance explains it in one of 1,000 batches.
 _STANDARD_DEVIATIONS = 3.09
 
-_SENSOR_SECONDS = 20
+# At every look of the daemon, which looks every five seconds; a service that counts our requests less often.
+_SENSOR_SECONDS = 4
+_SERVICE_SENSOR_SECONDS = 20
 _WAIT_AFTER_FAILURE = timedelta(minutes=5)
+# Models wait for what is being read. A source that always has news must leave them a gap to begin in; but where
+# no build follows, because a check or a model has failed, reading goes on.
+_WAIT_FOR_BUILD = timedelta(minutes=1)
 _SENSOR_LOCK_TIMEOUT_SECONDS = 3.0
 
 _IN_PROGRESS = [
@@ -99,25 +110,43 @@ def _asset(system: SourceSystem, table: RawTable) -> dg.AssetsDefinition:
         with faults(context):
             destination = platform.destination()
             destination.warehouse.prepare()
-            destination.warehouse.ensure_tables([table.definition])
-            report = ingest(
-                table,
-                platform.source(system),
-                destination,
-                state=read_state(destination.warehouse, [table])[table.name],
-                run_id=context.run.run_id,
-                lookback=platform.lookback,
-            )
+            destination.warehouse.ensure_tables(table.definitions)
+            source = platform.source(system)
+            if captures_log(platform, system):
+                report = read_log(context, platform, system, table, destination)
+            else:
+                report = ingest(
+                    table,
+                    source,
+                    destination,
+                    state=read_state(destination.warehouse, [table])[table.name],
+                    run_id=context.run.run_id,
+                    lookback=platform.lookback,
+                )
+            reconciled = None
+            if context.run.tags.get(RECONCILE_TAG) == "true":
+                reconciled = reconcile(
+                    table,
+                    source,
+                    destination,
+                    state=read_state(destination.warehouse, [table])[table.name],
+                    run_id=context.run.run_id,
+                )
             check_results = [
                 _quarantine_share(destination.warehouse, table, limit=platform.settings.quarantine_limit),
-                _ledger_closes(report),
+                _ledger_closes([*([report] if report else []), *(reconciled.batches if reconciled else [])]),
                 _unique_key(destination.warehouse, table),
             ]
         for note in report.notes if report else ():
             context.log.warning(note)
+        if reconciled and reconciled.chunks and reconciled.note:
+            context.log.warning(reconciled.note)
         yield dg.MaterializeResult(
             asset_key=key,
-            metadata=_metadata(table, report, seconds=time.perf_counter() - began),
+            metadata={
+                **_metadata(table, report, seconds=time.perf_counter() - began),
+                **(_comparison(reconciled) if reconciled else {}),
+            },
             check_results=check_results,
         )
 
@@ -185,6 +214,20 @@ def _metadata(table: RawTable, report: BatchReport | None, *, seconds: float) ->
     }
 
 
+def _comparison(found: Reconciliation) -> dict[str, dg.MetadataValue]:
+    if not found.chunks:
+        return {"not compared with the source": dg.MetadataValue.text(found.note or "no rows on either side")}
+    counts = {
+        "rows deleted": found.rows_deleted,
+        "rows set right": found.rows_loaded + found.rows_quarantined,
+        "rows at the source": found.rows_at_source,
+        "chunks compared": found.chunks,
+        "chunks that differed": found.chunks_differing,
+    }
+    note: dict[str, dg.MetadataValue] = {"comparison": dg.MetadataValue.text(found.note)} if found.note else {}
+    return {**{name: dg.MetadataValue.int(count) for name, count in counts.items()}, **note}
+
+
 def _quarantine_share(warehouse: Warehouse, table: RawTable, *, limit: float) -> dg.AssetCheckResult:
     """Whether the latest batch in the ledger is sound; one that brought nothing new leaves the verdict as it was.
 
@@ -193,7 +236,11 @@ def _quarantine_share(warehouse: Warehouse, table: RawTable, *, limit: float) ->
     """
     found = warehouse.query(
         "SELECT batch_id, rows_read, rows_quarantined FROM ledger.batches"
-        " WHERE source = $1 AND table_name = $2 ORDER BY started_at DESC LIMIT 1",
+        # What a reconciliation brings is only what differed, of which any share may be bad.
+        " WHERE source = $1 AND table_name = $2 AND kind IS DISTINCT FROM 'reconciliation'"
+        # Where only the position in a change log moved on.
+        " AND NOT (kind IS NOT DISTINCT FROM 'change_log' AND rows_read = 0)"
+        " ORDER BY started_at DESC LIMIT 1",
         [table.source, table.name],
     ).to_pylist()
     read = bad = 0
@@ -201,7 +248,8 @@ def _quarantine_share(warehouse: Warehouse, table: RawTable, *, limit: float) ->
         read, bad = found[0]["rows_read"], found[0]["rows_quarantined"]
         entries = warehouse.query(
             "SELECT batch_id = $3 AS is_new, count(*) AS entries FROM quarantine.rows"
-            " WHERE source = $1 AND table_name = $2 AND (batch_id = $3 OR reasons LIKE $4) GROUP BY 1",
+            " WHERE source = $1 AND table_name = $2 AND (batch_id = $3 OR (reasons LIKE $4 AND settled_at IS NULL))"
+            " GROUP BY 1",
             [table.source, table.name, found[0]["batch_id"], f'%"{table.cursor}.%'],
         ).to_pylist()
         counts = {row["is_new"]: row["entries"] for row in entries}
@@ -217,7 +265,8 @@ def _quarantine_share(warehouse: Warehouse, table: RawTable, *, limit: float) ->
             "limit": limit,
             "rows": read,
             "quarantined": bad,
-            "look at": f"select * from quarantine.rows where source = '{table.source}' and table_name = '{table.name}'",
+            "look at": f"select * from quarantine.rows where source = '{table.source}'"
+            f" and table_name = '{table.name}' and settled_at is null",
         },
     )
 
@@ -231,9 +280,9 @@ def _certain_share(bad: int, rows: int) -> float:
     return max(0.0, (share + z2 / (2 * rows) - spread) / (1 + z2 / rows))
 
 
-def _ledger_closes(report: BatchReport | None) -> dg.AssetCheckResult:
-    read = report.rows_read if report else 0
-    accounted = report.rows_loaded + report.rows_quarantined + report.rows_excluded if report else 0
+def _ledger_closes(reports: list[BatchReport]) -> dg.AssetCheckResult:
+    read = sum(report.rows_read for report in reports)
+    accounted = sum(report.rows_loaded + report.rows_quarantined + report.rows_excluded for report in reports)
     return dg.AssetCheckResult(
         check_name="ledger_closes", passed=read == accounted, metadata={"read": read, "accounted for": accounted}
     )
@@ -267,25 +316,29 @@ def decide(found: dict[str, str | None], acted_upon: dict[str, str], tables: lis
 
 
 def _sensor(system: SourceSystem, tables: list[RawTable]) -> dg.SensorDefinition:
+    is_service = any(isinstance(table.read, HttpRead) for table in tables)
+
     @dg.sensor(
         name=f"{system.name}_sensor",
         target=[dg.AssetKey(table.asset_key) for table in tables],
-        minimum_interval_seconds=_SENSOR_SECONDS,
+        minimum_interval_seconds=_SERVICE_SENSOR_SECONDS if is_service else _SENSOR_SECONDS,
         default_status=dg.DefaultSensorStatus.RUNNING,
         description=f"Asks {system.title} whether there is anything new and starts a run for the tables that changed.",
     )
     def source_sensor(context: dg.SensorEvaluationContext, platform: Platform) -> dg.SensorResult | dg.SkipReason:
         now = datetime.now(UTC)
-        last = _last_run(context.instance, system.name)
-        waiting = _reason_to_wait(last, now)
+        last = _last_run(context.instance, {SOURCE_TAG: system.name})
+        waiting = _reason_to_wait(last, now) or _build_to_wait_for(context.instance, last, now)
         if waiting:
             return dg.SkipReason(waiting)
         try:
             warehouse = platform.warehouse(lock_timeout=_SENSOR_LOCK_TIMEOUT_SECONDS)
-            warehouse.prepare()
-            states = read_state(warehouse, tables)
-            source = platform.source(system)
-            found = {table.name: news(table, source, states[table.name]) for table in tables}
+            states = _states(warehouse, tables)
+            if captures_log(platform, system):
+                found = ask_log(platform, system, tables, warehouse)
+            else:
+                source = platform.source(system)
+                found = {table.name: news(table, source, states[table.name]) for table in tables}
         except TransientError as error:
             return dg.SkipReason(f"asked in vain, will ask again: {error}")
         except PlatformError as error:
@@ -306,8 +359,17 @@ def _sensor(system: SourceSystem, tables: list[RawTable]) -> dg.SensorDefinition
     return source_sensor
 
 
-def _last_run(instance: dg.DagsterInstance, source: str) -> dg.RunRecord | None:
-    records = instance.get_run_records(dg.RunsFilter(tags={SOURCE_TAG: source}), limit=1)
+def _states(warehouse: Warehouse, tables: list[RawTable]) -> dict[str, TableState]:
+    """What the ledger says of ``tables``. Nothing is written, but to a warehouse that was never used."""
+    try:
+        return read_state(warehouse, tables)
+    except PermanentError:
+        warehouse.prepare()
+        return read_state(warehouse, tables)
+
+
+def _last_run(instance: dg.DagsterInstance, tags: dict[str, str]) -> dg.RunRecord | None:
+    records = instance.get_run_records(dg.RunsFilter(tags=tags), limit=1)
     return records[0] if records else None
 
 
@@ -321,3 +383,16 @@ def _reason_to_wait(last: dg.RunRecord | None, now: datetime) -> str | None:
         return None
     next_try = datetime.fromtimestamp(last.end_time, UTC) + _WAIT_AFTER_FAILURE
     return None if now >= next_try else f"the last run failed; the next try is at {next_try:%H:%M:%S} UTC"
+
+
+def _build_to_wait_for(instance: dg.DagsterInstance, last: dg.RunRecord | None, now: datetime) -> str | None:
+    """Why the next read should wait for a build to begin on what the run ``last`` has read, if it should."""
+    if last is None or last.end_time is None or last.dagster_run.status != dg.DagsterRunStatus.SUCCESS:
+        return None
+    ended = datetime.fromtimestamp(last.end_time, UTC)
+    if now >= ended + _WAIT_FOR_BUILD:
+        return None
+    build = _last_run(instance, AUTOMATION_TAGS)
+    if build is not None and build.create_timestamp.astimezone(UTC) > ended:
+        return None
+    return "what was read last is yet to be built"

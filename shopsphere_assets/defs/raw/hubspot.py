@@ -114,7 +114,12 @@ HUBSPOT = SourceSystem(
         RawTable("hubspot", "contacts", contracts.Contacts, ("contact_id",), "updated_at", HttpRead(_CONTACTS)),
         RawTable("hubspot", "campaigns", contracts.Campaigns, ("campaign_id",), "updated_at", HttpRead(_CAMPAIGNS)),
         RawTable(
-            "hubspot", "email_events", contracts.EmailEvents, ("event_id",), "occurred_at", HttpRead(_EMAIL_EVENTS)
+            "hubspot",
+            "email_events",
+            contracts.EmailEvents,
+            ("event_id",),
+            "occurred_at",
+            HttpRead(_EMAIL_EVENTS, is_append_only=True),
         ),
     ),
 )

@@ -13,7 +13,7 @@ SHOP_DB = SourceSystem(
     title="Shop database",
     description="What customers do in the shop: accounts, orders and the money that follows.",
     tables=(
-        database_table("shop_db", "customers", contracts.Customers, "customer_id"),
+        database_table("shop_db", "customers", contracts.Customers, "customer_id", keeps_versions=True),
         database_table("shop_db", "addresses", contracts.Addresses, "address_id"),
         database_table("shop_db", "orders", contracts.Orders, "order_id"),
         database_table("shop_db", "order_items", contracts.OrderItems, "order_item_id"),

@@ -4,12 +4,11 @@ from collections.abc import Iterator
 
 import dagster as dg
 
+from resources.warehouse import Publication
 from shopsphere_assets.defs.platform import Platform, faults
-from shopsphere_assets.defs.warehouse.conditions import AFTER_UPSTREAM
+from shopsphere_assets.defs.warehouse.conditions import AFTER_UPSTREAM, PUBLICATION_KEY
 from shopsphere_assets.defs.warehouse.dbt import WAREHOUSE_POOL, mart_keys, result_nodes
 from shopsphere_assets.transformation.results import broken_nodes
-
-PUBLICATION_KEY = dg.AssetKey(["publication"])
 
 
 @dg.definitions
@@ -56,7 +55,23 @@ def publication() -> dg.Definitions:
                 "tables": published.tables,
                 "rows": published.rows,
                 "published at": dg.MetadataValue.timestamp(published.published_at),
+                **latency(published),
             }
         )
 
     return dg.Definitions(assets=[marts_publication])
+
+
+def latency(published: Publication) -> dict[str, dg.MetadataValue]:
+    """From the change at the source to the publication; nothing where nothing had come in."""
+    newest, oldest = published.latency_seconds, published.longest_latency_seconds
+    if newest is None or oldest is None:
+        return {}
+    by_source = "the newest change, by the source's clock"
+    return {
+        "latency (s)": dg.MetadataValue.float(round(newest, 1)),
+        "longest latency (s)": dg.MetadataValue.float(round(oldest, 1)),
+        "latency counts from": dg.MetadataValue.text(
+            by_source if published.changes.clock == "source" else "the read, as the source's clock tells nothing"
+        ),
+    }

@@ -23,11 +23,17 @@ from urllib.parse import unquote, urlsplit
 
 import duckdb
 import psycopg
+import pyarrow as pa
 
+from resources.warehouse import TableDefinition
+from resources.warehouse.system_tables import MOMENT, SYSTEM_TABLES
 from shopsphere_assets import contracts
 from shopsphere_assets.contracts.base import Contract
 
 PROJECT = Path(__file__).resolve().parents[3] / "dbt_project"
+
+VERSIONS = ("shop_db/customers",)
+"""The raw tables that keep the versions of their rows."""
 
 Rows = Mapping[str, Sequence[Mapping[str, Any]]]
 """Rows by ``<source>/<table>``; a column that a row does not name is null."""
@@ -59,7 +65,8 @@ def column_types(contract: type[Contract]) -> dict[str, str]:
             columns[name] = "timestamptz"
         else:
             columns[name] = types[dtype]
-    return columns | {"_batch_id": "text", "_position": "text", "_loaded_at": "timestamptz"}
+    own = {"_batch_id": "text", "_position": "text", "_loaded_at": "timestamptz", "_deleted_at": "timestamptz"}
+    return columns | own
 
 
 class Warehouse(ABC):
@@ -79,16 +86,22 @@ class Warehouse(ABC):
     def fill_raw(self, rows: Rows) -> None:
         """Create every raw table and put the rows into it."""
         statements: list[tuple[str, Sequence[Sequence[Any]]]] = [("create schema raw", [()])]
+        statements += [("create schema ledger", [()])]
+        statements += [(_definition(table), [()]) for table in SYSTEM_TABLES if table.schema == "ledger"]
         for key, contract in contracts_by_table().items():
             types = column_types(contract)
             table = f"raw.{key.replace('/', '__')}"
             definitions = ", ".join(f"{name} {type_}" for name, type_ in types.items())
             statements.append((f"create table {table} ({definitions})", [()]))
             loaded = {"_batch_id": "batch-1", "_loaded_at": "2026-06-01T00:00:00Z"}
+            if key in VERSIONS:
+                statements.append((f"create table {table}__versions ({definitions})", [()]))
             values = [[{**loaded, **row}.get(name) for name in types] for row in _checked(key, rows, types)]
             if values:
                 marks = ", ".join(["%s"] * len(types))
                 statements.append((f"insert into {table} values ({marks})", values))
+                if key in VERSIONS:
+                    statements.append((f"insert into {table}__versions values ({marks})", values))
         self.execute(statements)
 
     def dbt(self, *arguments: str, **environment: str) -> None:
@@ -199,6 +212,11 @@ class PostgresWarehouse(Warehouse):
     def query(self, sql: str) -> list[tuple[Any, ...]]:
         with psycopg.connect(self._url) as connection:
             return connection.execute(sql).fetchall()
+
+
+def _definition(table: TableDefinition) -> str:
+    types = {pa.string(): "text", pa.int64(): "bigint", MOMENT: "timestamptz"}
+    return f"create table {table} ({', '.join(f'{column.name} {types[column.type]}' for column in table.columns)})"
 
 
 def _checked(key: str, rows: Rows, types: Mapping[str, str]) -> Iterator[Mapping[str, Any]]:

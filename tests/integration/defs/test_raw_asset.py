@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from resources.warehouse import Warehouse
 from shopsphere_assets.defs.platform import Platform
-from shopsphere_assets.defs.raw.factory import _certain_share, raw_source
+from shopsphere_assets.defs.raw.factory import RECONCILE_TAG, _certain_share, raw_source
 from shopsphere_assets.defs.raw.shop_db import SHOP_DB
 from shopsphere_assets.defs.raw.support import SUPPORT
 from shopsphere_assets.ingestion.raw_table import SourceSystem
@@ -32,7 +32,9 @@ def made_of_tickets() -> None:
     """Stands for a model."""
 
 
-def materialize(*keys: dg.AssetKey, system: SourceSystem = SHOP_DB) -> dg.ExecuteInProcessResult:
+def materialize(
+    *keys: dg.AssetKey, system: SourceSystem = SHOP_DB, tags: dict[str, str] | None = None
+) -> dg.ExecuteInProcessResult:
     """Materialize assets of ``system``, and models that are made of them, as a run does."""
     with dg.DagsterInstance.ephemeral() as instance:
         return dg.materialize(
@@ -41,6 +43,7 @@ def materialize(*keys: dg.AssetKey, system: SourceSystem = SHOP_DB) -> dg.Execut
             instance=instance,
             resources={"platform": Platform()},
             raise_on_error=False,
+            tags=tags,
         )
 
 
@@ -84,6 +87,30 @@ def test_a_materialization_records_what_the_batch_did(sqlite_shop: SqliteShop, w
     assert found["peak memory (MB)"] > 10
     assert found["dagster/table_name"] == "raw.shop_db__orders"
     assert found["contract version"] == batch["contract_version"]
+
+
+def test_a_run_that_reconciles_says_how_many_rows_were_deleted(sqlite_shop: SqliteShop, warehouse: Warehouse) -> None:
+    sqlite_shop.add("orders", 1, 5)
+    materialize(ORDERS)
+    sqlite_shop.execute("DELETE FROM orders WHERE order_id IN ('2', '4')")
+    assert "rows deleted" not in metadata(materialize(ORDERS))
+    result = materialize(ORDERS, tags={RECONCILE_TAG: "true"})
+    assert result.success
+    found = metadata(result)
+    assert (found["rows deleted"], found["rows set right"], found["rows at the source"]) == (2, 0, 3)
+    assert found["chunks that differed"] > 0
+    assert all(check.passed for check in checks(result).values())
+    marked = warehouse.query("select order_id from raw.shop_db__orders where _deleted_at is not null order by 1")
+    assert marked.column(0).to_pylist() == [2, 4]
+
+
+def test_a_run_that_reconciles_says_of_files_that_there_is_nothing_to_compare(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SHOPSPHERE_SUPPORT_URL", str(tmp_path))
+    result = materialize(TICKETS, system=SUPPORT, tags={RECONCILE_TAG: "true"})
+    assert result.success
+    assert "only ever added" in metadata(result, TICKETS)["not compared with the source"]
 
 
 def test_a_read_without_rows_is_recorded_as_one(sqlite_shop: SqliteShop) -> None:

@@ -6,16 +6,20 @@ import subprocess
 import sys
 from datetime import timedelta
 from pathlib import Path
+from typing import Any
 
 import dagster as dg
 import pytest
 
 from resources.settings import load_settings
+from resources.sql_source import SqlSource
+from resources.warehouse.duckdb_engine import DuckDBWarehouse
 from shopsphere_assets.defs.platform import Platform
 from shopsphere_assets.defs.raw import factory
 from shopsphere_assets.defs.raw.factory import SOURCE_TAG, raw_source
 from shopsphere_assets.defs.raw.shop_db import SHOP_DB
 from shopsphere_assets.defs.raw.support import SUPPORT
+from shopsphere_assets.defs.warehouse.conditions import AUTOMATION_TAGS
 from shopsphere_assets.ingestion.raw_table import SourceSystem
 from tests.integration.defs.shop_sources import TABLES, ShopSource, SqliteShop
 
@@ -45,7 +49,18 @@ class Daemon:
         self._request = request
         return [key.path[-1] for key in request.asset_selection or ()]
 
+    def request_a_build(self) -> None:
+        """What the automation conditions do about what was read."""
+        self._instance.create_run_for_job(_job(), tags=AUTOMATION_TAGS)
+
     def run(self) -> bool:
+        """Start the run that was asked for last; whether it succeeded. A build of what it read follows."""
+        is_read = self.read()
+        if is_read:
+            self.request_a_build()
+        return is_read
+
+    def read(self) -> bool:
         """Start the run that was asked for last; whether it succeeded."""
         return dg.materialize(
             list(self._definitions.assets or ()),  # type: ignore[arg-type]
@@ -192,3 +207,62 @@ def test_a_new_file_is_news_once(instance: dg.DagsterInstance, tmp_path: Path, m
     # The same content under another name was read.
     (drops / "tickets-again.json").write_text("[]")
     assert daemon.tick() == "nothing new"
+
+
+def test_a_look_without_news_asks_once_per_table_and_writes_nothing(
+    shop: ShopSource, daemon: Daemon, instance: dg.DagsterInstance, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for table in TABLES:
+        shop.add(table, 1, 2)
+    daemon.tick()
+    assert daemon.run()
+    questions: list[str] = []
+    ask = SqlSource.ask
+
+    def counted(source: SqlSource, query: str) -> object:
+        questions.append(query)
+        return ask(source, query)
+
+    def refused(*_arguments: object) -> None:
+        raise AssertionError("a look writes to the warehouse")
+
+    monkeypatch.setattr(SqlSource, "ask", counted)
+    for name in ("prepare", "ensure_tables", "transaction", "writer_lock"):
+        monkeypatch.setattr(DuckDBWarehouse, name, refused)
+    runs = instance.get_runs_count()
+    assert daemon.tick() == "nothing new"
+    assert len(questions) == len(TABLES)
+    assert all(question.startswith("SELECT MAX(") for question in questions)
+    assert instance.get_runs_count() == runs
+
+
+def test_a_look_at_a_folder_opens_no_file_that_it_has_seen(
+    instance: dg.DagsterInstance, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    drops = tmp_path / "drops"
+    drops.mkdir()
+    monkeypatch.setenv("SHOPSPHERE_SUPPORT_URL", str(drops))
+    (drops / "tickets-2026-03-01.json").write_text("[]")
+    daemon = Daemon(SUPPORT, instance)
+    assert daemon.tick() == ["tickets"]
+    assert daemon.run()
+    opened: list[Path] = []
+    open_ = Path.open
+
+    def noted(path: Path, *arguments: Any, **more: Any) -> Any:
+        opened.append(path)
+        return open_(path, *arguments, **more)
+
+    monkeypatch.setattr(Path, "open", noted)
+    assert daemon.tick() == "nothing new"
+    assert [path for path in opened if drops in path.parents] == []
+
+
+def test_after_a_read_it_lets_the_build_begin_and_then_asks_on(sqlite_shop: SqliteShop, daemon: Daemon) -> None:
+    sqlite_shop.add("orders", 1)
+    assert daemon.tick() == ["orders"]
+    assert daemon.read()
+    sqlite_shop.add("orders", 2, updated_at="2026-03-02T10:00:00.000Z")
+    assert daemon.tick() == "what was read last is yet to be built"
+    daemon.request_a_build()
+    assert daemon.tick() == ["orders"]

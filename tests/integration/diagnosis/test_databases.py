@@ -258,3 +258,17 @@ def test_an_address_that_the_sources_file_leaves_unused_is_pointed_out(doctor: D
     report = doctor(sources_file="sources.yml", reviews_url="https://reviews.example")
     assert report.exit_code == 0
     assert "nothing is read" in report.words("reviews", "warning")
+
+
+def test_a_log_that_cannot_be_followed_is_told_with_its_remedy(postgres_url: str, doctor: Doctor) -> None:
+    execute(postgres_url, [PURCHASES.format(moment="timestamp")])
+    report = doctor(shop_db_url=postgres_url, shop_db_capture="log")
+    assert "wal_level is minimal" in report.words("shop_db change log")
+    assert "wal_level = logical" in report.words("shop_db change log")
+    assert report.exit_code == 1
+
+
+def test_a_mapping_that_the_log_cannot_serve_is_told(wal_url: str, doctor: Doctor) -> None:
+    execute(wal_url, [PURCHASES.format(moment="timestamp")])
+    report = doctor(shop_db_url=wal_url, shop_db_capture="log", sources_file=sources())
+    assert "mapped to the expression 'delivered'" in report.words("shop_db change log")

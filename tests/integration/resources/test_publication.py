@@ -8,7 +8,7 @@ import subprocess
 import sys
 import textwrap
 import threading
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import duckdb
@@ -79,7 +79,67 @@ def test_a_publication_says_what_it_holds_and_the_ledger_agrees(warehouse: Wareh
     info = warehouse.read_publication("SELECT version, run_id, tables, rows FROM publication.info").to_pylist()
     assert info == [{"version": 1, "run_id": "run-1", "tables": 2, "rows": 2}]
     ledger = warehouse.query("SELECT version, published_at, run_id, tables, rows, location FROM ledger.publications")
-    assert ledger.to_pylist() == [vars(published)]
+    assert ledger.to_pylist() == [{name: getattr(published, name) for name in ledger.column_names}]
+
+
+def _batch(warehouse: Warehouse, table: str, started_at: datetime, watermark: datetime | None) -> None:
+    """A batch that took a second, as ingestion enters it into the ledger."""
+    row = {
+        "batch_id": f"{table}-{started_at:%H%M%S}",
+        "source": "shop_db",
+        "table_name": table,
+        "started_at": started_at,
+        "finished_at": started_at + timedelta(seconds=1),
+        "watermark": watermark.isoformat() if watermark else None,
+    }
+    moment = pa.timestamp("us", tz="UTC")
+    types = {name: moment if name.endswith("_at") else pa.string() for name in row}
+    with warehouse.transaction() as transaction:
+        transaction.append("ledger", "batches", pa.Table.from_pylist([row], schema=pa.schema(list(types.items()))))
+
+
+def _ago(seconds: int) -> datetime:
+    return datetime.now(UTC).replace(microsecond=0) - timedelta(seconds=seconds)
+
+
+def test_a_publication_says_how_long_ago_the_changes_happened_that_are_new_in_it(warehouse: Warehouse) -> None:
+    for table in ("orders", "customers"):
+        _batch(warehouse, table, _ago(600), _ago(700))
+    build(warehouse, 1)
+    # A first load: what the rows are dated by says nothing of when they could have been read.
+    first = warehouse.publish("run-1")
+    assert first.changes.clock == "platform"
+    assert 600 <= (first.latency_seconds or 0) < 660
+    orders, customers = _ago(-30), _ago(-40)
+    _batch(warehouse, "orders", _ago(-60), orders)
+    _batch(warehouse, "customers", _ago(-60), customers)
+    second = warehouse.publish("run-2")
+    assert (second.changes.newest_at, second.changes.oldest_at) == (customers, orders)
+    assert second.changes.clock == "source"
+    assert second.latency_seconds == (second.published_at - customers).total_seconds()
+    assert second.longest_latency_seconds == (second.published_at - orders).total_seconds()
+    columns = "newest_change_at, oldest_change_at, change_clock"
+    said = [{"newest_change_at": customers, "oldest_change_at": orders, "change_clock": "source"}]
+    assert warehouse.read_publication(f"SELECT {columns} FROM publication.info").to_pylist() == said
+    ledger = warehouse.query(f"SELECT {columns} FROM ledger.publications WHERE version = 2")
+    assert ledger.to_pylist() == said
+    assert warehouse.current_publication() == second
+
+
+@pytest.mark.parametrize("seconds", [-86_400, 86_400 * 200], ids=["ahead of", "far behind"])
+def test_a_source_whose_clock_is_not_ours_is_measured_from_the_read(warehouse: Warehouse, seconds: int) -> None:
+    _batch(warehouse, "orders", _ago(600), _ago(600 + seconds + 60))
+    read_at = _ago(500)
+    _batch(warehouse, "orders", read_at, _ago(500 + seconds))
+    build(warehouse, 1)
+    published = warehouse.publish("run-1")
+    assert (published.changes.newest_at, published.changes.clock) == (read_at, "platform")
+
+
+def test_a_publication_without_news_claims_no_latency(warehouse: Warehouse) -> None:
+    build(warehouse, 1)
+    published = warehouse.publish("run-1")
+    assert (published.latency_seconds, published.longest_latency_seconds) == (None, None)
 
 
 def test_a_publication_names_the_newest_batch_of_every_raw_table(warehouse: Warehouse) -> None:

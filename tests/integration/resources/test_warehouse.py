@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from datetime import UTC, date, datetime
 from decimal import Decimal
 from pathlib import Path
@@ -16,7 +16,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from resources.errors import PermanentError, TransientError
-from resources.warehouse import TableDefinition, Warehouse, open_warehouse
+from resources.warehouse import ParquetRows, Rows, TableDefinition, Warehouse, open_warehouse
+from resources.warehouse.system_tables import SYSTEM_TABLES
 
 MOMENT = pa.timestamp("us", tz="UTC")
 ORDERS = TableDefinition(
@@ -86,7 +87,7 @@ def landed(folder: Path, *batches: Sequence[Row]) -> list[Path]:
 
 def merge(warehouse: Warehouse, folder: Path, *batches: Sequence[Row], order_by: str | None = "updated_at") -> int:
     with warehouse.transaction() as transaction:
-        return transaction.merge(ORDERS, landed(folder, *batches), order_by=order_by)
+        return transaction.merge(ORDERS, ParquetRows(landed(folder, *batches)), order_by=order_by)
 
 
 def stored(warehouse: Warehouse) -> dict[int, tuple[str | None, int | None]]:
@@ -107,12 +108,7 @@ def test_prepare_creates_the_platforms_own_tables_and_may_be_repeated(warehouse:
         "SELECT table_schema, table_name FROM information_schema.tables"
         " WHERE table_schema IN ('ledger', 'quarantine') ORDER BY 1, 2"
     ).to_pylist()
-    assert [tuple(row.values()) for row in tables] == [
-        ("ledger", "batches"),
-        ("ledger", "files"),
-        ("ledger", "publications"),
-        ("quarantine", "rows"),
-    ]
+    assert [tuple(row.values()) for row in tables] == sorted((table.schema, table.name) for table in SYSTEM_TABLES)
 
 
 def test_first_load_keeps_every_row(with_orders: Warehouse, tmp_path: Path) -> None:
@@ -149,12 +145,11 @@ def test_merging_the_same_files_again_changes_nothing(with_orders: Warehouse, tm
     files = landed(tmp_path, [(1, "a", 1), (2, "b", 2)], [(1, "c", 3)])
     for _ in range(2):
         with with_orders.transaction() as transaction:
-            assert transaction.merge(ORDERS, files, order_by="updated_at") == 2
+            assert transaction.merge(ORDERS, ParquetRows(files), order_by="updated_at") == 2
     assert stored(with_orders) == {1: ("c", 3), 2: ("b", 2)}
 
 
-def test_no_files_and_empty_files_load_nothing(with_orders: Warehouse, tmp_path: Path) -> None:
-    assert merge(with_orders, tmp_path) == 0
+def test_empty_files_load_nothing(with_orders: Warehouse, tmp_path: Path) -> None:
     assert merge(with_orders, tmp_path, []) == 0
     merge(with_orders, tmp_path, [(1, "a", 1)])
     assert merge(with_orders, tmp_path, []) == 0
@@ -232,13 +227,13 @@ def test_every_type_comes_back_as_it_went_in(warehouse: Warehouse, tmp_path: Pat
     pq.write_table(written, tmp_path / "rows.parquet")
     warehouse.ensure_tables([EVERY_TYPE])
     with warehouse.transaction() as transaction:
-        transaction.merge(EVERY_TYPE, [tmp_path / "rows.parquet"])
+        transaction.merge(EVERY_TYPE, ParquetRows([tmp_path / "rows.parquet"]))
     for _ in ("loaded", "merged again"):
         found = warehouse.query("SELECT * FROM raw.every_type ORDER BY id")
         assert found.schema.remove_metadata() == EVERY_TYPE.columns
         assert found.to_pylist() == written.sort_by("id").to_pylist()
         with warehouse.transaction() as transaction:
-            transaction.merge(EVERY_TYPE, [tmp_path / "rows.parquet"])
+            transaction.merge(EVERY_TYPE, ParquetRows([tmp_path / "rows.parquet"]))
 
 
 def test_a_file_with_smaller_types_fewer_and_further_columns_loads(with_orders: Warehouse, tmp_path: Path) -> None:
@@ -247,7 +242,7 @@ def test_a_file_with_smaller_types_fewer_and_further_columns_loads(with_orders: 
     )
     pq.write_table(table, tmp_path / "odd.parquet")
     with with_orders.transaction() as transaction:
-        assert transaction.merge(ORDERS, [tmp_path / "odd.parquet"], order_by="updated_at") == 1
+        assert transaction.merge(ORDERS, ParquetRows([tmp_path / "odd.parquet"]), order_by="updated_at") == 1
     assert stored(with_orders) == {1: ("n", None)}
 
 
@@ -256,7 +251,7 @@ def test_a_file_with_smaller_types_fewer_and_further_columns_loads(with_orders: 
     [
         ({"order_id": [1.5]}, "column order_id holds double"),
         ({"order_id": [1], "updated_at": ["yesterday"]}, "column updated_at holds string"),
-        ({"note": ["a"]}, "lacks the key column order_id"),
+        ({"note": ["a"]}, "lack the key column order_id"),
     ],
 )
 def test_a_file_that_does_not_fit_is_refused_by_name(
@@ -264,7 +259,7 @@ def test_a_file_that_does_not_fit_is_refused_by_name(
 ) -> None:
     pq.write_table(pa.table(columns), tmp_path / "wrong.parquet")
     with with_orders.transaction() as transaction, pytest.raises(PermanentError, match=message) as caught:
-        transaction.merge(ORDERS, [tmp_path / "wrong.parquet"], order_by="updated_at")
+        transaction.merge(ORDERS, ParquetRows([tmp_path / "wrong.parquet"]), order_by="updated_at")
     assert "wrong.parquet" in caught.value.where
     assert stored(with_orders) == {}
 
@@ -273,7 +268,7 @@ def test_a_missing_or_damaged_file_is_named(with_orders: Warehouse, tmp_path: Pa
     (tmp_path / "damaged.parquet").write_bytes(b"PAR1 this is no Parquet")
     for name in ("missing.parquet", "damaged.parquet"):
         with pytest.raises(PermanentError) as caught, with_orders.transaction() as transaction:
-            transaction.merge(ORDERS, [tmp_path / name], order_by="updated_at")
+            transaction.merge(ORDERS, ParquetRows([tmp_path / name]), order_by="updated_at")
         assert name in caught.value.where
 
 
@@ -283,7 +278,7 @@ class Interrupted(Exception):
 
 def load_and_fail(warehouse: Warehouse, files: list[Path]) -> None:
     with warehouse.transaction() as transaction:
-        transaction.merge(ORDERS, files, order_by="updated_at")
+        transaction.merge(ORDERS, ParquetRows(files), order_by="updated_at")
         transaction.append("ledger", "batches", pa.table({"batch_id": ["lost"]}))
         raise Interrupted
 
@@ -308,7 +303,7 @@ def test_a_transaction_sees_its_own_writes_and_others_do_not(with_orders: Wareho
     count = "SELECT count(*) AS n FROM raw.shop_db__orders WHERE note = $1"
     merge(with_orders, tmp_path, [(1, "a", 1)])
     with with_orders.transaction() as transaction:
-        transaction.merge(ORDERS, landed(tmp_path, [(2, "a", 1)]), order_by="updated_at")
+        transaction.merge(ORDERS, ParquetRows(landed(tmp_path, [(2, "a", 1)])), order_by="updated_at")
         assert transaction.query(count, ["a"]).to_pylist() == [{"n": 2}]
         assert with_orders.query(count, ["a"]).to_pylist() == [{"n": 1}]
     assert with_orders.query(count, ["a"]).to_pylist() == [{"n": 2}]
@@ -445,11 +440,12 @@ def test_the_holder_of_the_writer_lock_may_write_and_query(with_orders: Warehous
 def test_only_rows_that_are_missing_are_added(with_orders: Warehouse, tmp_path: Path) -> None:
     merge(with_orders, tmp_path, [(1, "first", 1)])
     with with_orders.transaction() as transaction:
-        added = transaction.add_missing(ORDERS, landed(tmp_path, [(1, "other", 2), (2, "new", 2)], [(2, "new", 2)]))
+        files = landed(tmp_path, [(1, "other", 2), (2, "new", 2)], [(2, "new", 2)])
+        added = transaction.add_missing(ORDERS, ParquetRows(files))
     assert added == 1
     assert stored(with_orders) == {1: ("first", 1), 2: ("new", 2)}
     with with_orders.transaction() as transaction:
-        assert transaction.add_missing(ORDERS, []) == 0
+        assert transaction.add_missing(ORDERS, ParquetRows(files)) == 0
 
 
 def test_marking_sets_values_in_rows_that_are_there_and_not_marked_yet(with_orders: Warehouse, tmp_path: Path) -> None:
@@ -458,24 +454,49 @@ def test_marking_sets_values_in_rows_that_are_there_and_not_marked_yet(with_orde
     pq.write_table(pa.table({"order_id": pa.array([1, 2, 99], pa.int64())}), keys)
     with with_orders.transaction() as transaction:
         values = {"note": "marked", "updated_at": moment(5)}
-        assert transaction.mark(ORDERS, [keys], values, unless="note") == 1
-        assert transaction.mark(ORDERS, [keys], values, unless="note") == 0
-        assert transaction.mark(ORDERS, [], values, unless="note") == 0
+        assert transaction.mark(ORDERS, ParquetRows([keys]), values, unless="note") == 1
+        assert transaction.mark(ORDERS, ParquetRows([keys]), values, unless="note") == 0
     assert stored(with_orders) == {1: ("marked", 5), 2: ("marked before", 1), 3: (None, 1)}
 
 
-def test_files_are_loaded_as_they_come_and_repeated_keys_across_them_are_merged(
-    with_orders: Warehouse, tmp_path: Path
+class Coming(Rows):
+    """Rows that are still being made while they are loaded."""
+
+    columns = ORDERS.columns
+    name = "the rows"
+
+    def __init__(self, *batches: Sequence[Row], failure: BaseException | None = None) -> None:
+        self._batches = batches
+        self._failure = failure
+        self.passes = 0
+
+    def batches(self) -> Iterator[pa.RecordBatch]:
+        self.passes += 1
+        for rows in self._batches:
+            yield from orders(rows).to_batches()
+        if self._failure:
+            raise self._failure
+
+
+@pytest.mark.parametrize("before", [[], [(7, "there", 1)]])
+def test_rows_are_loaded_as_they_come_and_of_repeated_ones_the_last(
+    with_orders: Warehouse, tmp_path: Path, before: list[Row]
 ) -> None:
-    first, second = landed(tmp_path, [(1, "old", 1), (2, "only", 1)], [(1, "new", 2)])
-    taken = []
-
-    def files() -> Iterable[Path]:
-        for file in (first, second):
-            taken.append(file)
-            yield file
-
+    merge(with_orders, tmp_path, before)
+    rows = Coming([(1, "old", 1), (2, "only", 1)], [(1, "new", 1)])
     with with_orders.transaction() as transaction:
-        assert transaction.merge(ORDERS, files(), order_by="updated_at") == 2
-    assert taken == [first, second]
-    assert stored(with_orders) == {1: ("new", 2), 2: ("only", 1)}
+        assert transaction.merge(ORDERS, rows, order_by="updated_at") == 2
+    assert rows.passes == (1 if before else 2)
+    assert stored(with_orders) == {1: ("new", 1), 2: ("only", 1), **{n: (t, d) for n, t, d in before}}
+
+
+@pytest.mark.parametrize("before", [[], [(7, "there", 1)]])
+def test_what_breaks_while_the_rows_come_is_raised_as_it_is_and_nothing_is_loaded(
+    with_orders: Warehouse, tmp_path: Path, before: list[Row]
+) -> None:
+    merge(with_orders, tmp_path, before)
+    failure = TransientError("the source went away", where="there", remedy="wait")
+    with pytest.raises(TransientError) as caught, with_orders.transaction() as transaction:
+        transaction.merge(ORDERS, Coming([(1, "lost", 1)], failure=failure), order_by="updated_at")
+    assert caught.value is failure
+    assert stored(with_orders) == {n: (t, d) for n, t, d in before}

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import socket
-from collections.abc import Iterator
 from pathlib import Path
 from urllib.parse import urlsplit, urlunsplit
 
@@ -13,7 +12,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from resources.errors import PermanentError, TransientError
-from resources.warehouse import TableDefinition, open_warehouse
+from resources.warehouse import ParquetRows, TableDefinition, open_warehouse
 
 NOTES = TableDefinition("raw", "notes", pa.schema([("id", pa.int64()), ("note", pa.string())]), ("id",))
 
@@ -32,7 +31,7 @@ def test_the_key_is_there_after_the_first_load(postgres_url: str, tmp_path: Path
     pq.write_table(pa.table({"id": [1, 1], "note": ["first", "last"]}), tmp_path / "notes.parquet")
     for _ in range(2):
         with warehouse.transaction() as transaction:
-            transaction.merge(NOTES, [tmp_path / "notes.parquet"])
+            transaction.merge(NOTES, ParquetRows([tmp_path / "notes.parquet"]))
     keys = warehouse.query("SELECT conname FROM pg_constraint WHERE conrelid = 'raw.notes'::regclass AND contype = 'p'")
     assert keys.num_rows == 1
 
@@ -45,27 +44,10 @@ def test_a_text_that_postgresql_cannot_store_is_named_and_not_altered(postgres_u
         pytest.raises(PermanentError, match="cannot store") as caught,
         warehouse.transaction() as transaction,
     ):
-        transaction.merge(NOTES, [tmp_path / "notes.parquet"])
+        transaction.merge(NOTES, ParquetRows([tmp_path / "notes.parquet"]))
     assert "raw.notes" in caught.value.where
     assert "column note" in caught.value.where
     assert warehouse.query("SELECT * FROM raw.notes").num_rows == 0
-
-
-def test_files_are_loaded_while_they_are_still_being_made(postgres_url: str, tmp_path: Path) -> None:
-    warehouse = open_warehouse(postgres_url)
-    warehouse.ensure_tables([NOTES])
-    made = []
-
-    def files() -> Iterator[Path]:
-        for number in range(3):
-            path = tmp_path / f"{number}.parquet"
-            pq.write_table(pa.table({"id": [number], "note": ["n"]}), path)
-            made.append(path)
-            yield path
-
-    with warehouse.transaction() as transaction:
-        assert transaction.merge(NOTES, files()) == 3
-    assert len(made) == 3
 
 
 def test_connection_faults_are_told_apart_and_never_show_the_password(postgres_url: str) -> None:

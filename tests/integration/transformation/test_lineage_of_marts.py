@@ -42,7 +42,6 @@ REASONS = {
         "marketing.fct_campaign_performance.conversion_rate",
         "web.fct_sessions.is_bounce",
     },
-    "is a constant of each part of a union": {"catalogue.dim_product_prices.is_carried_forward"},
 }
 
 

@@ -1,19 +1,23 @@
 """When models and the publication are made anew, judged by Dagster's own evaluation of the conditions."""
 
 from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import dagster as dg
 import pytest
 
-from shopsphere_assets.defs.warehouse.conditions import AFTER_UPSTREAM
+from shopsphere_assets.defs.raw import factory
+from shopsphere_assets.defs.raw.factory import SOURCE_TAG
+from shopsphere_assets.defs.warehouse.conditions import AFTER_UPSTREAM, AUTOMATION_TAGS
 
 MORNING = datetime(2026, 3, 1, 8, 1, tzinfo=UTC)
 """A minute past the quarter of an hour at which failed assets get another chance."""
 
 MODELS = {"stg_orders", "fct_orders", "publication"}
 OTHERS = {"stg_events", "fct_sessions"}
+ORDERS = dg.AssetKey(["raw", "orders"])
 
 
 class World:
@@ -79,7 +83,7 @@ class World:
 
     def ingest(self, *names: str) -> None:
         """Materialize raw tables, as a sensor's run does."""
-        self._run({dg.AssetKey(["raw", name]) for name in names})
+        self._run({dg.AssetKey(["raw", name]) for name in names}, {SOURCE_TAG: "shop"})
 
     def change_code(self, model: str) -> None:
         """Give a model another code version."""
@@ -103,9 +107,22 @@ class World:
             self.build(requested)
         return requested
 
+    @contextmanager
+    def under_way(self, *keys: dg.AssetKey) -> Iterator[None]:
+        """A run of ``keys`` that has begun and made nothing yet, as long as the block lasts."""
+        job = self.definitions.resolve_implicit_global_asset_job_def()
+        run = self.instance.create_run_for_job(job, asset_selection=frozenset(keys), status=dg.DagsterRunStatus.STARTED)
+        yield
+        self.instance.report_run_canceled(run)
+
+    def sensor_waits(self) -> bool:
+        """Whether the sensor of the raw tables leaves a build the time to begin."""
+        last = factory._last_run(self.instance, {SOURCE_TAG: "shop"})
+        return factory._build_to_wait_for(self.instance, last, datetime.now(UTC)) is not None
+
     def build(self, names: set[str], *, by_hand: bool = False) -> None:
         """Materialize models, as the daemon does after a tick or a person does."""
-        tags = {} if by_hand else {"dagster/from_automation_condition": "true"}
+        tags = {} if by_hand else AUTOMATION_TAGS
         self._run({dg.AssetKey(name) for name in names}, tags)
 
     def _run(self, keys: set[dg.AssetKey], tags: dict[str, str] | None = None) -> None:
@@ -207,3 +224,38 @@ def test_a_failed_blocking_check_holds_back_what_is_made_of_the_table_and_nothin
     world.blocked = set()
     world.ingest("orders")
     assert world.tick() == MODELS
+
+
+def test_what_is_being_read_is_waited_for_so_that_one_build_takes_all(world: World) -> None:
+    world.ingest("orders")
+    with world.under_way(ORDERS):
+        assert world.tick() == set()
+        world.ingest("events")
+        # The models of events do not need orders.
+        assert world.tick() == OTHERS | {"publication"}
+    world.ingest("orders")
+    assert world.tick() == MODELS
+
+
+def test_a_source_that_has_news_at_every_look_does_not_keep_its_models_waiting(world: World) -> None:
+    """The sensor starts the next read as soon as it may, and ends it only after another look of the daemon's."""
+    for _ in range(4):
+        waited = 0
+        while world.sensor_waits():
+            assert waited == 0
+            assert world.tick(seconds=5) == MODELS
+            waited += 1
+        with world.under_way(ORDERS):
+            assert world.tick(seconds=5) == set()
+        world.ingest("orders")
+    assert world.tick(seconds=5) == MODELS
+
+
+def test_there_is_one_build_at_a_time_and_the_next_takes_what_has_changed_meanwhile(world: World) -> None:
+    with world.under_way(dg.AssetKey("fct_sessions"), dg.AssetKey("publication")):
+        world.ingest("orders")
+        assert world.tick(seconds=60) == set()
+        world.ingest("orders", "events")
+        assert world.tick(seconds=60) == set()
+    assert world.tick() == MODELS | OTHERS
+    assert world.tick() == set()

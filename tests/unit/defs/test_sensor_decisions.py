@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 
 from shopsphere_assets.defs.raw import factory
 from shopsphere_assets.defs.raw.shop_db import SHOP_DB
+from shopsphere_assets.defs.warehouse.conditions import AUTOMATION_TAGS
 
 TABLES = list(SHOP_DB.tables)
 NOW = datetime(2026, 3, 1, 12, tzinfo=UTC)
@@ -68,3 +69,32 @@ def test_after_a_failed_run_the_next_try_waits_and_says_until_when(status: str) 
         "the last run failed; the next try is at 12:04:00 UTC"
     )
     assert factory._reason_to_wait(_run(dg.DagsterRunStatus(status), ended), NOW + timedelta(minutes=4)) is None
+
+
+class _Runs:
+    """Dagster's records, of which the decision asks for the latest build that was requested."""
+
+    def __init__(self, requested: datetime | None) -> None:
+        self._records = [SimpleNamespace(create_timestamp=requested)] if requested else []
+
+    def get_run_records(self, filters: dg.RunsFilter, limit: int) -> list[Any]:
+        assert filters.tags == AUTOMATION_TAGS
+        return self._records
+
+
+def _build_to_wait_for(read_ended: datetime | None, build_requested: datetime | None) -> str | None:
+    runs: Any = _Runs(build_requested)
+    return factory._build_to_wait_for(runs, _run(dg.DagsterRunStatus.SUCCESS, read_ended), NOW)
+
+
+def test_after_a_read_the_next_one_leaves_the_build_a_gap_to_begin_in() -> None:
+    read = NOW - timedelta(seconds=10)
+    assert _build_to_wait_for(read, None) == "what was read last is yet to be built"
+    assert _build_to_wait_for(read, read - timedelta(seconds=1)) == "what was read last is yet to be built"
+    assert _build_to_wait_for(read, read + timedelta(seconds=1)) is None
+
+
+def test_where_no_build_follows_reading_goes_on() -> None:
+    assert _build_to_wait_for(NOW - timedelta(seconds=59), None) is not None
+    assert _build_to_wait_for(NOW - timedelta(seconds=60), None) is None
+    assert factory._build_to_wait_for(_Runs(None), None, NOW) is None  # type: ignore[arg-type]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import json
 import os
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -13,10 +14,12 @@ import pyarrow.parquet as pq
 import pytest
 
 from resources.errors import PermanentError, PlatformError, TransientError
+from resources.file_source import JsonRecords
 from resources.warehouse.system_tables import QUARANTINE_ROWS
-from shopsphere_assets.contracts import shop_db
+from shopsphere_assets.contracts import shop_db, support
 from shopsphere_assets.ingestion import lake as lake_module
 from shopsphere_assets.ingestion.lake import BatchWriter, LandedBatch, remove_orphans, remove_unfinished
+from shopsphere_assets.ingestion.raw_table import FileRead
 from shopsphere_assets.ingestion.validate import Divided, divide
 from tests.raw_tables import good_row, raw_table, text_chunk
 
@@ -65,16 +68,20 @@ def test_nothing_is_visible_before_the_commit(tmp_path: Path) -> None:
     assert quarantined(landed).height == 1
 
 
-def test_a_landed_file_has_the_warehouse_tables_columns_and_the_batchs_stamp(tmp_path: Path) -> None:
+def test_a_landed_file_has_the_contracts_columns_and_where_each_row_stands(tmp_path: Path) -> None:
     batch = writer(tmp_path)
     batch.write(divided(1, 2))
     (part,) = batch.commit().parts
-    table = pq.read_table(part)
-    assert table.schema.remove_metadata() == ORDERS.definition.columns
-    assert table.column("order_id").to_pylist() == [1, 2]
-    assert table.column("_batch_id").to_pylist() == ["b1", "b1"]
-    assert table.column("_position").to_pylist() == ["line:1", "line:2"]
-    assert table.column("_loaded_at").to_pylist() == [LOADED_AT, LOADED_AT]
+    columns = pq.read_schema(part)
+    # In a database the key says where a row stands.
+    assert columns.names == list(ORDERS.column_types)
+    assert all(columns.field(name).type == ORDERS.definition.columns.field(name).type for name in columns.names)
+
+    tickets = replace(raw_table(support.Tickets), read=FileRead("*.json", JsonRecords()))
+    batch = BatchWriter(tmp_path, tickets, "b1", LOADED_AT)
+    batch.write(divide(tickets, text_chunk(tickets, good_row(tickets))))
+    (part,) = batch.commit().parts
+    assert pq.read_schema(part).names == [*tickets.column_types, "_position"]
 
 
 def test_the_manifest_says_what_is_there(tmp_path: Path) -> None:
@@ -204,10 +211,14 @@ def test_a_folder_without_the_right_to_write_is_said(tmp_path: Path, monkeypatch
 
 def test_what_a_killed_process_left_is_removed_and_nothing_else(tmp_path: Path) -> None:
     writer(tmp_path, "whole").commit()
-    writer(tmp_path, "killed").write(divided(1))
+    killed, living = writer(tmp_path, "killed"), writer(tmp_path, "living")
+    killed.write(divided(1))
+    killed._give_up_claims()  # as the kernel does for a dead process
+    living.write(divided(1))
     other = BatchWriter(tmp_path, raw_table(shop_db.Payments), "other", LOADED_AT)
     other.commit()
     assert remove_unfinished(tmp_path, ORDERS) == 1
+    living.abort()
     assert everything(tmp_path) == ["shop_db/orders/whole/_manifest.json", "shop_db/payments/other/_manifest.json"]
     assert remove_unfinished(tmp_path, ORDERS) == 0
     assert remove_unfinished(tmp_path / "nowhere", ORDERS) == 0

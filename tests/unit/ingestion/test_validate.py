@@ -189,7 +189,7 @@ def test_text_with_a_nul_is_refused_in_every_column_because_postgresql_cannot_st
     (reasons,) = broken(divide(EVENTS, text_chunk(EVENTS, row | {column: f"{row[column]}\x00"})))
     assert f"{column}.clean_text" in reasons
     divided = divide(EVENTS, text_chunk(EVENTS, row | {column: f"{row[column]}\x00"}))
-    assert "\x00" not in "".join(cell for cells in divided.quarantined.iter_rows() for cell in cells)
+    assert "\x00" not in "".join(str(cell) for cells in divided.quarantined.iter_rows() for cell in cells)
 
 
 def test_the_line_amount_must_add_up_to_the_cent_whatever_the_quantity() -> None:

@@ -11,7 +11,7 @@ import pytest
 from resources.errors import PermanentError, TransientError
 from resources.warehouse import TableDefinition, open_warehouse
 from resources.warehouse.file_lock import file_lock
-from resources.warehouse.parquet import fits_without_loss
+from resources.warehouse.rows import fits_without_loss
 
 
 @pytest.mark.parametrize(

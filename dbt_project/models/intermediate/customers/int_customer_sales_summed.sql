@@ -1,6 +1,25 @@
+{{
+    config(
+        materialized='incremental',
+        unique_key='customer_id',
+        indexes=indexes_on(['customer_id'])
+    )
+}}
+
+{% call affected_keys() %}
+    select customer_id from {{ changed(ref('fct_orders')) }} as orders
+{% endcall %}
+
 -- Amounts of different currencies cannot be added, so each customer has a main currency: the one of
 -- most orders.
-with by_currency as (
+with orders as (
+
+    select * from {{ ref('fct_orders') }}
+    {{ where_affected('customer_id') }}
+
+),
+
+by_currency as (
 
     select
         customer_id,
@@ -11,7 +30,7 @@ with by_currency as (
         cast(sum(coalesce(refunded_amount, 0)) as numeric(18, 2)) as refund_amount,
         min(placed_at) as first_order_at,
         max(placed_at) as last_order_at
-    from {{ ref('fct_orders') }}
+    from orders
     where is_sale
     group by customer_id, currency
 

@@ -1,6 +1,19 @@
+{{
+    config(
+        materialized='incremental',
+        unique_key='order_id',
+        indexes=indexes_on(['order_id'])
+    )
+}}
+
+{% call affected_keys() %}
+    select order_id from {{ changed(ref('fct_order_items')) }} as order_items
+{% endcall %}
+
 with order_items as (
 
-    select * from {{ ref('stg_shop_db__order_items') }}
+    select * from {{ ref('fct_order_items') }}
+    {{ where_affected('order_id') }}
 
 )
 

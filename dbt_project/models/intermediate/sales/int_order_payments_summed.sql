@@ -1,21 +1,19 @@
-with orders as (
+{{
+    config(
+        materialized='incremental',
+        unique_key='order_id',
+        indexes=indexes_on(['order_id'])
+    )
+}}
 
-    select
-        order_id,
-        currency
-    from {{ ref('stg_shop_db__orders') }}
+{% call affected_keys() %}
+    select order_id from {{ changed(ref('fct_payments')) }} as payments
+{% endcall %}
 
-),
+with payments as (
 
-payments as (
-
-    select
-        orders.order_id,
-        payments.payment_status,
-        payments.payment_amount,
-        payments.currency = orders.currency as is_same_currency
-    from {{ ref('stg_shop_db__payments') }} as payments
-    inner join orders on payments.order_id = orders.order_id
+    select * from {{ ref('fct_payments') }}
+    {{ where_affected('order_id') }}
 
 )
 
@@ -23,15 +21,18 @@ select
     order_id,
     cast(
         coalesce(
-            sum(payment_amount) filter (where payment_status = 'captured' and is_same_currency), 0
+            sum(payment_amount) filter (where is_captured and not is_other_currency), 0
         ) as numeric(18, 2)
     ) as paid_amount,
     cast(
         coalesce(
-            sum(payment_amount) filter (where payment_status = 'authorized' and is_same_currency), 0
+            sum(payment_amount) filter (
+                where payment_status = 'authorized' and not is_other_currency
+            ), 0
         ) as numeric(18, 2)
     ) as authorized_amount,
-    bool_or(payment_status = 'captured' and not is_same_currency) as has_other_currency
+    bool_or(is_captured and is_other_currency) as has_other_currency
 
 from payments
+where not is_orphan
 group by order_id

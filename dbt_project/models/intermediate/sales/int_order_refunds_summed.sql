@@ -1,29 +1,29 @@
-with orders as (
+{{
+    config(
+        materialized='incremental',
+        unique_key='order_id',
+        indexes=indexes_on(['order_id'])
+    )
+}}
 
-    select
-        order_id,
-        currency
-    from {{ ref('stg_shop_db__orders') }}
+{% call affected_keys() %}
+    select order_id from {{ changed(ref('fct_refunds')) }} as refunds
+{% endcall %}
 
-),
+with refunds as (
 
-refunds as (
-
-    select
-        orders.order_id,
-        refunds.refund_amount,
-        refunds.currency = orders.currency as is_same_currency
-    from {{ ref('stg_shop_db__refunds') }} as refunds
-    inner join orders on refunds.order_id = orders.order_id
+    select * from {{ ref('fct_refunds') }}
+    {{ where_affected('order_id') }}
 
 )
 
 select
     order_id,
     cast(
-        coalesce(sum(refund_amount) filter (where is_same_currency), 0) as numeric(18, 2)
+        coalesce(sum(refund_amount) filter (where not is_other_currency), 0) as numeric(18, 2)
     ) as refunded_amount,
-    bool_or(not is_same_currency) as has_other_currency
+    bool_or(is_other_currency) as has_other_currency
 
 from refunds
+where not is_orphan
 group by order_id

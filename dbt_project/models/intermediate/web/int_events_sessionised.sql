@@ -1,3 +1,20 @@
+{{
+    config(
+        materialized='incremental',
+        unique_key='visitor_id',
+        indexes=indexes_on(['visitor_id', 'order_id'])
+    )
+}}
+
+-- A late event may join two sessions or part one, so all events of its visitor are looked at anew.
+{% call affected_keys() %}
+    select visitor_id from {{ changed(ref('stg_web_logs__events')) }} as events
+    union all
+    -- The visitor to whom a changed event belonged before.
+    select visitor_id from {{ this }}
+    where event_id in (select event_id from {{ changed(ref('stg_web_logs__events')) }} as events)
+{% endcall %}
+
 with events as (
 
     select
@@ -7,6 +24,7 @@ with events as (
             order by occurred_at, event_id collate "C"
         ) as previous_occurred_at
     from {{ ref('stg_web_logs__events') }}
+    {{ where_affected('visitor_id') }}
 
 ),
 

@@ -1,83 +1,113 @@
--- A price that ends when it begins never held.
+-- A price that is gone from the catalogue held until then; one that ends when it begins never held.
 with prices as (
 
-    select * from {{ ref('stg_catalogue_db__prices') }}
+    select
+        price_id,
+        product_id,
+        currency,
+        list_price,
+        updated_at,
+        valid_from,
+        case
+            when valid_to is null or deleted_at < valid_to then deleted_at
+            else valid_to
+        end as valid_to
+    from {{ ref('stg_catalogue_db__prices') }}
+
+),
+
+held as (
+
+    select * from prices
     where valid_to is null or valid_to > valid_from
 
 ),
 
--- Of several prices that begin together, the one that was entered last holds.
+-- The price can only change when one begins or ends.
+moments as (
+
+    select
+        product_id,
+        currency,
+        valid_from as moment
+    from held
+
+    union
+
+    select
+        product_id,
+        currency,
+        valid_to as moment
+    from held
+    where valid_to is not null
+
+),
+
+-- Of the prices that hold at a moment the one that began last counts; of several that began
+-- together, the one that was entered last.
 ranked as (
 
     select
-        *,
+        moments.product_id,
+        moments.currency,
+        moments.moment,
+        held.price_id,
+        held.list_price,
         row_number() over (
-            partition by product_id, currency, valid_from
-            order by updated_at desc, price_id desc
-        ) as newness
-    from prices
+            partition by moments.product_id, moments.currency, moments.moment
+            order by held.valid_from desc, held.updated_at desc, held.price_id desc
+        ) as preference
+    from moments
+    left join held
+        on
+            moments.product_id = held.product_id
+            and moments.currency = held.currency
+            and moments.moment >= held.valid_from
+            and (held.valid_to is null or moments.moment < held.valid_to)
 
 ),
 
-sequenced as (
+-- Without a price at a moment, the one before it is carried over the gap.
+filled as (
 
     select
-        *,
-        lead(valid_from) over (
-            partition by product_id, currency
-            order by valid_from
-        ) as next_valid_from
+        product_id,
+        currency,
+        moment,
+        price_id is null as is_carried_forward,
+        coalesce(price_id, lag(price_id) over product_moments) as price_id,
+        coalesce(list_price, lag(list_price) over product_moments) as list_price,
+        coalesce(price_id = lag(price_id) over product_moments, false) as is_continued
     from ranked
-    where newness = 1
-
-),
-
--- A price ends at the latest when the next one begins.
-bounded as (
-
-    select
-        *,
-        case
-            when next_valid_from is null then valid_to
-            when valid_to is null or valid_to > next_valid_from then next_valid_from
-            else valid_to
-        end as ended_at
-    from sequenced
+    where preference = 1
+    window product_moments as (partition by product_id, currency order by moment)
 
 ),
 
 periods as (
 
     select
-        price_id,
         product_id,
         currency,
-        list_price,
-        valid_from,
-        ended_at as valid_to,
-        false as is_carried_forward
-    from bounded
-
-    union all
-
-    -- The gap up to the next price, often left by a price in quarantine, takes the price before it.
-    select
         price_id,
-        product_id,
-        currency,
         list_price,
-        ended_at as valid_from,
-        next_valid_from as valid_to,
-        true as is_carried_forward
-    from bounded
-    where ended_at < next_valid_from
+        is_carried_forward,
+        moment as valid_from,
+        lead(moment) over (partition by product_id, currency order by moment) as valid_to,
+        row_number() over (
+            partition by price_id, is_carried_forward
+            order by moment
+        ) as period_number
+    from filled
+    where not is_continued
 
 )
 
 select
     -- ids
-    cast(price_id as text) || case when is_carried_forward then '-carried' else '' end
-        as price_period_id,
+    cast(price_id as text)
+    || case when period_number > 1 then '-' || cast(period_number as text) else '' end
+    || case when is_carried_forward then '-carried' else '' end as price_period_id,
     price_id,
     product_id,
 
@@ -96,3 +126,5 @@ select
     valid_to
 
 from periods
+-- After the last price has ended there is none.
+where not (is_carried_forward and valid_to is null)

@@ -1,12 +1,31 @@
+{{
+    config(
+        materialized='incremental',
+        unique_key='email_event_id',
+        indexes=indexes_on(['email_event_id'])
+    )
+}}
+
+{% call affected_keys() %}
+    select event_id as email_event_id
+    from {{ changed(ref('stg_hubspot__email_events')) }} as email_events
+    union all
+    select email_event_id from {{ ref('stg_hubspot__email_events') }}
+    where campaign_id in (
+        select campaign_id from {{ changed(ref('stg_hubspot__campaigns')) }} as campaigns
+    )
+{% endcall %}
+
 with email_events as (
 
     select * from {{ ref('stg_hubspot__email_events') }}
+    {{ where_affected('email_event_id') }}
 
 ),
 
 campaigns as (
 
-    select campaign_id from {{ ref('dim_campaigns') }}
+    select campaign_id from {{ ref('stg_hubspot__campaigns') }}
 
 )
 

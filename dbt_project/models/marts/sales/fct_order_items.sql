@@ -1,12 +1,38 @@
+{{
+    config(
+        materialized='incremental',
+        unique_key='order_id',
+        indexes=indexes_on(['order_id'])
+    )
+}}
+
+{% call affected_keys() %}
+    select order_id from {{ changed(ref('stg_shop_db__order_items')) }} as items
+    union all
+    -- The order to which a changed line belonged before.
+    select order_id from {{ this }}
+    where order_item_id in (
+        select order_item_id from {{ changed(ref('stg_shop_db__order_items')) }} as items
+    )
+    union all
+    select order_id from {{ changed(ref('stg_shop_db__orders')) }} as orders
+{% endcall %}
+
 with order_items as (
 
     select * from {{ ref('stg_shop_db__order_items') }}
+    {{ where_affected('order_id') }}
 
 ),
 
 orders as (
 
-    select * from {{ ref('fct_orders') }}
+    select
+        *,
+        {{ counts_as_sale('order_status') }} as is_sale,
+        {{ reporting_date('placed_at') }} as sales_date
+    from {{ ref('stg_shop_db__orders') }}
+    {{ where_affected('order_id') }}
 
 )
 

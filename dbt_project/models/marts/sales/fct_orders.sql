@@ -1,9 +1,44 @@
+{{
+    config(
+        materialized='incremental',
+        unique_key='customer_id',
+        indexes=indexes_on(['customer_id', 'order_id'])
+    )
+}}
+
+-- An order tells which number the customer's other orders have, so all of them are built together.
+{% call affected_keys() %}
+    select customer_id from {{ changed(ref('stg_shop_db__orders')) }} as orders
+    union all
+    -- The customer to whom a changed order belonged before.
+    select customer_id from {{ this }}
+    where order_id in (select order_id from {{ changed(ref('stg_shop_db__orders')) }} as orders)
+    union all
+    select customer_id from {{ ref('stg_shop_db__orders') }}
+    where
+        order_id in (select order_id from {{ changed(ref('int_order_items_summed')) }} as items)
+        or order_id in (
+            select order_id from {{ changed(ref('int_order_payments_summed')) }} as payments
+        )
+        or order_id in (
+            select order_id from {{ changed(ref('int_order_refunds_summed')) }} as refunds
+        )
+    union all
+    -- Everybody's, once the first payment came or the last one went (see payment_source).
+    select customer_id from {{ this }}
+    where
+        exists (select 1 from {{ changed(ref('stg_shop_db__payments')) }} as payments)
+        and (paid_amount is not null)
+        <> exists (select 1 from {{ ref('stg_shop_db__payments') }} as payments)
+{% endcall %}
+
 with orders as (
 
     select
         *,
-        order_status not in ('pending', 'cancelled') as is_sale
+        {{ counts_as_sale('order_status') }} as is_sale
     from {{ ref('stg_shop_db__orders') }}
+    {{ where_affected('customer_id') }}
 
 ),
 

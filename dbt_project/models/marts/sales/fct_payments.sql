@@ -1,12 +1,34 @@
+{{
+    config(
+        materialized='incremental',
+        unique_key='order_id',
+        indexes=indexes_on(['order_id'])
+    )
+}}
+
+{% call affected_keys() %}
+    select order_id from {{ changed(ref('stg_shop_db__payments')) }} as payments
+    union all
+    -- The order to which a changed payment belonged before.
+    select order_id from {{ this }}
+    where payment_id in (
+        select payment_id from {{ changed(ref('stg_shop_db__payments')) }} as payments
+    )
+    union all
+    select order_id from {{ changed(ref('stg_shop_db__orders')) }} as orders
+{% endcall %}
+
 with payments as (
 
     select * from {{ ref('stg_shop_db__payments') }}
+    {{ where_affected('order_id') }}
 
 ),
 
 orders as (
 
-    select * from {{ ref('fct_orders') }}
+    select * from {{ ref('stg_shop_db__orders') }}
+    {{ where_affected('order_id') }}
 
 )
 

@@ -1,12 +1,37 @@
+{{
+    config(
+        materialized='incremental',
+        unique_key='order_id',
+        indexes=indexes_on(['order_id'])
+    )
+}}
+
+{% call affected_keys() %}
+    select order_id from {{ changed(ref('stg_shop_db__refunds')) }} as refunds
+    union all
+    -- The order to which a changed refund belonged before.
+    select order_id from {{ this }}
+    where refund_id in (
+        select refund_id from {{ changed(ref('stg_shop_db__refunds')) }} as refunds
+    )
+    union all
+    select order_id from {{ changed(ref('stg_shop_db__orders')) }} as orders
+{% endcall %}
+
 with refunds as (
 
     select * from {{ ref('stg_shop_db__refunds') }}
+    {{ where_affected('order_id') }}
 
 ),
 
 orders as (
 
-    select * from {{ ref('fct_orders') }}
+    select
+        *,
+        {{ counts_as_sale('order_status') }} as is_sale
+    from {{ ref('stg_shop_db__orders') }}
+    {{ where_affected('order_id') }}
 
 )
 

@@ -1,3 +1,16 @@
+{{
+    config(
+        materialized='incremental',
+        unique_key='traffic_date'
+    )
+}}
+
+-- A line of the log is known by its content, so it never moves to another day.
+{% call affected_keys() %}
+    select {{ reporting_date('requested_at') }} as traffic_date
+    from {{ changed(ref('stg_web_logs__access_log')) }} as requests
+{% endcall %}
+
 with requests as (
 
     select
@@ -5,6 +18,7 @@ with requests as (
         {{ reporting_date('requested_at') }} as traffic_date,
         {{ ascii_lower("coalesce(user_agent, '')") }} as lower_user_agent
     from {{ ref('stg_web_logs__access_log') }}
+    {{ where_affected(reporting_date('requested_at')) }}
 
 ),
 

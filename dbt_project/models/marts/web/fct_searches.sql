@@ -1,6 +1,19 @@
+{{
+    config(
+        materialized='incremental',
+        unique_key='visitor_id',
+        indexes=indexes_on(['visitor_id'])
+    )
+}}
+
+{% call affected_keys() %}
+    select visitor_id from {{ changed(ref('int_events_sessionised')) }} as events
+{% endcall %}
+
 with events as (
 
     select * from {{ ref('int_events_sessionised') }}
+    {{ where_affected('visitor_id') }}
 
 ),
 

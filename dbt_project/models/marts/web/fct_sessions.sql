@@ -1,6 +1,23 @@
+{{
+    config(
+        materialized='incremental',
+        unique_key='visitor_id',
+        indexes=indexes_on(['visitor_id'])
+    )
+}}
+
+{% call affected_keys() %}
+    select visitor_id from {{ changed(ref('int_events_sessionised')) }} as events
+    union all
+    -- Whoever reports an order may have gained it from another visitor, or lost it to one.
+    select visitor_id from {{ ref('int_events_sessionised') }}
+    where order_id in (select order_id from {{ changed(ref('int_session_orders')) }} as orders)
+{% endcall %}
+
 with events as (
 
     select * from {{ ref('int_events_sessionised') }}
+    {{ where_affected('visitor_id') }}
 
 ),
 
@@ -11,6 +28,7 @@ session_orders as (
         count(*) as orders,
         min(order_id) as order_id
     from {{ ref('int_session_orders') }}
+    {{ where_affected('visitor_id') }}
     group by session_id
 
 ),

@@ -1,6 +1,7 @@
 with source as (
 
     select * from {{ source('catalogue_db', 'categories') }}
+    where _deleted_at is null
 
 ),
 

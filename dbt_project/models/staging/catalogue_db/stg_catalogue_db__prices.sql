@@ -1,3 +1,4 @@
+-- Prices that are gone from the source stay, since they held until then.
 with source as (
 
     select * from {{ source('catalogue_db', 'prices') }}
@@ -22,6 +23,7 @@ renamed as (
         valid_from,
         valid_to,
         updated_at,
+        _deleted_at as deleted_at,
         _loaded_at
 
     from source

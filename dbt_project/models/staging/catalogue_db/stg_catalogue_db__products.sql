@@ -1,6 +1,7 @@
 with source as (
 
     select * from {{ source('catalogue_db', 'products') }}
+    where _deleted_at is null
 
 ),
 

@@ -1,6 +1,7 @@
 with source as (
 
     select * from {{ source('crm_files', 'interactions') }}
+    where _deleted_at is null
 
 ),
 

@@ -1,6 +1,7 @@
 with source as (
 
     select * from {{ source('crm_files', 'loyalty_accounts') }}
+    where _deleted_at is null
 
 ),
 

@@ -1,6 +1,7 @@
 with source as (
 
     select * from {{ source('hubspot', 'campaigns') }}
+    where _deleted_at is null
 
 ),
 

@@ -1,6 +1,7 @@
 with source as (
 
     select * from {{ source('reviews', 'reviews') }}
+    where _deleted_at is null
 
 ),
 

@@ -1,6 +1,7 @@
 with source as (
 
     select * from {{ source('shop_db', 'addresses') }}
+    where _deleted_at is null
 
 ),
 

@@ -1,6 +1,7 @@
 with source as (
 
     select * from {{ source('shop_db', 'payments') }}
+    where _deleted_at is null
 
 ),
 

@@ -1,6 +1,7 @@
 with source as (
 
     select * from {{ source('support', 'tickets') }}
+    where _deleted_at is null
 
 ),
 

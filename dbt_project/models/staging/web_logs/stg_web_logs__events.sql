@@ -1,6 +1,7 @@
 with source as (
 
     select * from {{ source('web_logs', 'events') }}
+    where _deleted_at is null
 
 ),
 
