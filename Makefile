@@ -6,13 +6,14 @@
 #   make bench    measure the main job and keep the result in benchmarks/results
 #   make bench-load, bench-types, bench-scale
 #                 measure loading beside other tools; types that break loaders; growth and the old way
+#   make soak     kill the platform at every commit point and at random moments, and compare the end
 #   make docs     write the generated reference anew
 #   make clean    remove the environment and everything generated, but no state
 #
 # ARGS passes arguments on: make demo ARGS="--help", make test ARGS="tests/unit -x".
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test lint bench bench-load bench-types bench-scale docs clean
+.PHONY: help install demo test lint bench bench-load bench-types bench-scale soak docs clean
 
 BIN := .venv/bin
 # Written last, so that an interrupted installation is repeated.
@@ -20,7 +21,7 @@ INSTALLED := .venv/.installed
 ARGS ?=
 
 help:
-	@sed -n 's/^# \{0,1\}//p' Makefile | head -n 12
+	@sed -n 's/^# \{0,1\}//p' Makefile | head -n 13
 
 $(INSTALLED): requirements.lock pyproject.toml scripts/install
 	@scripts/install
@@ -44,6 +45,10 @@ lint: $(INSTALLED)
 
 bench: $(INSTALLED)
 	@$(BIN)/python -m benchmarks.main_job $(ARGS)
+
+soak: $(INSTALLED)
+	@scripts/install_test_servers
+	@$(BIN)/python -m benchmarks.soak $(ARGS)
 
 bench-load bench-types bench-scale: bench-%: $(INSTALLED)
 	@scripts/install_test_servers

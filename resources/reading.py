@@ -46,7 +46,7 @@ class Chunk:
         return rows.select(pl.concat_str(parts, separator=",").alias(POSITION)).to_series()
 
 
-def gathered(chunks: Iterable[Chunk], rows: int = 50_000) -> Iterator[Chunk]:
+def gathered(chunks: Iterable[Chunk], rows: int = 25_000) -> Iterator[Chunk]:
     """``chunks`` put together to at least ``rows`` rows each, in the same order, the last one perhaps fewer.
 
     Whatever is done per chunk has a cost of its own, and sources of many small files or pages give small ones.

@@ -39,7 +39,7 @@ log = logging.getLogger(__name__)
 Dialect = Literal["mysql", "postgresql", "sqlite"]
 
 BATCH_ROWS = 25_000
-_PIECE_ROWS = 500_000
+_PIECE_ROWS = 100_000
 CONNECT_TIMEOUT_SECONDS = 10
 
 _DIALECTS: dict[str, Dialect] = {
@@ -203,12 +203,13 @@ class SqlSource:
             # More rows may share the last value: all of them come with the next piece.
             highest = last[0].get_column(by)[-1]
             yield last[0].filter(pl.col(by) != highest), last[1]
-            if low == self._literal(highest):
+            if low == self.literal(highest):
                 rows *= 2
-            low = self._literal(highest)
+            low = self.literal(highest)
         yield from self._frames(f"{statement} WHERE {column} IS NULL", is_strict=is_strict)
 
-    def _literal(self, value: Any) -> str:
+    def literal(self, value: Any) -> str:
+        """SQL for a value of a key or cursor."""
         if isinstance(value, int):
             return str(value)
         if isinstance(value, bytes):
@@ -241,7 +242,9 @@ class SqlSource:
             raise
         except RuntimeError as error:
             self.ask("SELECT 1")  # says more exactly when the server is away or refuses the login
-            raise self._refused(str(error)) from error
+            # ConnectorX's own word for a server that was away when it connected.
+            is_away = "timed out waiting for connection" in str(error)
+            raise (self._away if is_away else self._refused)(str(error)) from error
         except BaseException as error:
             if type(error).__name__ != "PanicException":
                 raise
@@ -250,14 +253,14 @@ class SqlSource:
     def is_indexed(self, relation: str, column: str) -> bool:
         """Whether an index of the table begins with the column, so that its rows can be had in that order cheaply."""
         name = relation.rpartition(".")[2] if self.dialect == "mysql" else relation
-        quoted = self._literal(name), self._literal(column)
+        quoted = self.literal(name), self.literal(column)
         match self.dialect:
             case "mysql":
                 schema = relation.rpartition(".")[0]
                 return bool(
                     self.ask(
                         "SELECT COUNT(*) FROM information_schema.statistics WHERE seq_in_index = 1"
-                        f" AND table_schema = {self._literal(schema) if schema else 'DATABASE()'}"
+                        f" AND table_schema = {self.literal(schema) if schema else 'DATABASE()'}"
                         f" AND table_name = {quoted[0]} AND column_name = {quoted[1]}"
                     )
                 )
@@ -267,7 +270,7 @@ class SqlSource:
                         "SELECT count(*) FROM pg_index AS i JOIN pg_attribute AS a"
                         " ON a.attrelid = i.indrelid AND a.attnum = i.indkey[0]"
                         f" WHERE i.indisvalid AND i.indpred IS NULL AND a.attname = {quoted[1]}"
-                        f" AND i.indrelid = to_regclass({self._literal(self.quote(relation))})"
+                        f" AND i.indrelid = to_regclass({self.literal(self.quote(relation))})"
                     )
                 )
             case "sqlite":
@@ -369,7 +372,9 @@ class SqlSource:
                 connect_timeout=CONNECT_TIMEOUT_SECONDS,
             )
         # Read-only, and never creating a file that is not there.
-        return sqlite3.connect(Path(unquote(parts.path)).as_uri() + "?mode=ro", uri=True)
+        uri = Path(unquote(parts.path)).as_uri() + "?mode=ro"
+        # Who reads in several parts does so from several threads, one after the other.
+        return sqlite3.connect(uri, uri=True, check_same_thread=False)
 
     def _refused(self, message: str) -> PlatformError:
         return PermanentError(

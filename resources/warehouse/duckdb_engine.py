@@ -44,7 +44,9 @@ _BATCH = "_merge_batch"
 _INCOMING = "_merge_incoming"
 _ROW_NUMBER = "_merge_row"
 # Counting distinct keys takes about 30 bytes each.
-_ROWS_COUNTED_AT_ONCE = 6_000_000
+_ROWS_COUNTED_AT_ONCE = 3_000_000
+# Loading streams; what it is given beyond this it fills with blocks that nobody reads again.
+_TRANSACTION_MEMORY = "256MB"
 
 # What this process has open or holds, by file: DuckDB refuses a second connection in another mode, and the
 # lock file cannot tell two threads of one process apart.
@@ -73,6 +75,7 @@ class DuckDBWarehouse(Warehouse):
         self.path = Path(os.path.realpath(unquote(parts.path)))
         self._lock_path = self.path.with_name(self.path.name + ".lock")
         self._lock_timeout = lock_timeout
+        self._transaction_memory = settings.get("memory_limit", _TRANSACTION_MEMORY)
         self._config = {
             "memory_limit": settings.get("memory_limit", "1GB"),
             "threads": settings.get("threads", str(_available_cores())),
@@ -117,6 +120,7 @@ class DuckDBWarehouse(Warehouse):
         """See :meth:`Warehouse.transaction`."""
         where = str(self.path)
         with self._writing() as connection:
+            connection.execute(f"SET memory_limit = {_literal(self._transaction_memory)}")
             connection.begin()
             try:
                 yield DuckDBTransaction(connection, where)

@@ -161,5 +161,5 @@ LATEST_BATCHES_SQL = """
     SELECT DISTINCT ON (source, table_name)
         source, table_name, batch_id, watermark, finished_at
     FROM ledger.batches
-    ORDER BY source, table_name, finished_at DESC NULLS LAST, started_at DESC NULLS LAST, batch_id DESC
+    ORDER BY source, table_name, sequence DESC NULLS LAST, finished_at DESC NULLS LAST, batch_id DESC
 """

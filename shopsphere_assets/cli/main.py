@@ -9,9 +9,11 @@ from rich.console import Console
 from rich.markup import escape
 
 from resources.errors import PlatformError
+from shopsphere_assets.cli.backfill import backfill
 from shopsphere_assets.cli.demo import demo
 from shopsphere_assets.cli.doctor import doctor
 from shopsphere_assets.cli.reconcile import reconcile
+from shopsphere_assets.cli.replay import replay
 from shopsphere_assets.cli.run import run
 from shopsphere_assets.cli.simulate import simulate
 from shopsphere_assets.cli.sql import sql
@@ -24,7 +26,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode="rich",
 )
-for command in (demo, run, reconcile, status, sql, doctor, simulate):
+for command in (demo, run, reconcile, backfill, replay, status, sql, doctor, simulate):
     app.command()(command)
 
 

@@ -22,10 +22,10 @@ def reconcile(
 ) -> None:
     """Compare every table with its source and mark the rows deleted there. Exit status 1 if one cannot be compared."""
     from resources.settings import load_settings
-    from shopsphere_assets.cli.sources import needed_sources
+    from shopsphere_assets.cli.sources import chosen_tables, needed_sources
     from shopsphere_assets.demo.environment import embedded_environment
 
-    chosen = _chosen(table)
+    chosen = chosen_tables(table)
     with embedded_environment(load_settings(), needed_sources(), storage=False):
         rows = _reconcile(chosen, may_be_empty=may_be_empty)
     if as_json:
@@ -34,21 +34,6 @@ def reconcile(
     else:
         _show(rows)
     raise typer.Exit(1 if any(row["error"] for row in rows) else 0)
-
-
-def _chosen(labels: list[str] | None) -> list[tuple[Any, Any]]:
-    """The source systems and tables to compare. Raises :class:`PermanentError` for one that there is not."""
-    from resources.errors import PermanentError
-    from shopsphere_assets.defs.raw import source_systems
-    from shopsphere_assets.ingestion.mapping import mapped_tables
-
-    known = {t.label: (system, t) for system in source_systems() for t in mapped_tables(system)}
-    unknown = sorted(set(labels or ()) - known.keys())
-    if unknown:
-        raise PermanentError(
-            f"no raw table {', '.join(unknown)}", where="--table", remedy=f"use one of: {', '.join(known)}"
-        )
-    return [known[label] for label in known if not labels or label in labels]
 
 
 def _reconcile(chosen: list[tuple[Any, Any]], *, may_be_empty: bool) -> list[dict[str, Any]]:

@@ -8,6 +8,7 @@ from typing import Any
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
+from resources.errors import PermanentError
 from resources.settings import Settings
 from shopsphere_assets.defs.raw import source_systems
 from shopsphere_assets.demo.environment import (
@@ -18,11 +19,26 @@ from shopsphere_assets.demo.environment import (
     plain_errors,
 )
 from shopsphere_assets.ingestion.mapping import mapped_tables
+from shopsphere_assets.ingestion.raw_table import RawTable, SourceSystem
 
 
 def needed_sources() -> set[str]:
     """The names of the source systems of which any table exists here."""
     return {system.name for system in source_systems() if mapped_tables(system)}
+
+
+def chosen_tables(labels: Sequence[str] | None, where: str = "--table") -> list[tuple[SourceSystem, RawTable]]:
+    """The source systems and tables with these labels (``source/table``), or all that exist here.
+
+    ``where``: what a person wrote them in. Raises :class:`PermanentError` for one that there is not.
+    """
+    known = {t.label: (system, t) for system in source_systems() for t in mapped_tables(system)}
+    unknown = sorted(set(labels or ()) - known.keys())
+    if unknown:
+        raise PermanentError(
+            f"no raw table {', '.join(unknown)}", where=where, remedy=f"use one of: {', '.join(known)}"
+        )
+    return [known[label] for label in known if not labels or label in labels]
 
 
 def simulated_sources(settings: Settings) -> list[str]:

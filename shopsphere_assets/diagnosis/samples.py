@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 from collections import Counter
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import polars as pl
 
@@ -46,7 +46,7 @@ def take_sample(table: RawTable, chunks: Iterable[Chunk], rows: int = ROWS) -> S
         if chunk.restart:
             sample, keys = Sample(), []
             continue
-        taken = Chunk(chunk.rows.head(rows - sample.rows), chunk.bytes_read)
+        taken = replace(chunk, rows=chunk.rows.head(rows - sample.rows), rejected=None)
         divided = divide(table, taken)
         sample.rows += taken.rows.height
         sample.quarantined += divided.quarantined.height

@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property, partial
 from typing import Literal, Protocol
 
@@ -418,7 +418,7 @@ class StreamedSide:
                     chosen = positions.is_null() if within is None else _is_within(positions, within)
                     rows = rows.filter(chosen)
                 if rows.height or rejected is not None:
-                    yield Chunk(rows=rows, bytes_read=chunk.bytes_read, rejected=rejected)
+                    yield replace(chunk, rows=rows, rejected=rejected)
 
 
 def source_side(table: RawTable, source: Source) -> SourceSide:

@@ -120,6 +120,11 @@ def write_entries(
         # A row that is read again, for example within the look-back, is the same entry.
         transaction.add_missing(QUARANTINE_ROWS, ParquetRows([landed.quarantined]))
         reached(CommitPoint.QUARANTINED)
+    if files:
+        # Another run may have read the same files since this one looked for new ones.
+        sql = "SELECT content_hash FROM ledger.files WHERE source = $1 AND table_name = $2"
+        known = set(transaction.query(sql, [report.source, report.table_name]).column(0).to_pylist())
+        files = [(file, outcome) for file, outcome in files if file.content_hash not in known]
     append_entries(transaction, [_batch_entry(report)], _file_entries(report, files))
     reached(CommitPoint.ENTERED)
 
@@ -240,6 +245,6 @@ def table_totals(warehouse: Warehouse) -> dict[tuple[str, str], dict[str, Any]]:
         " CAST(sum(rows_excluded) AS bigint) AS rows_excluded,"
         " CAST(coalesce(sum(rows_deleted), 0) AS bigint) AS rows_deleted,"
         " max(watermark) AS watermark, max(finished_at) AS last_batch_at"
-        " FROM ledger.batches GROUP BY source, table_name"
+        " FROM ledger.batches WHERE kind IS DISTINCT FROM 'replay' GROUP BY source, table_name"
     )
     return {(row["source"], row["table_name"]): row for row in found.to_pylist()}

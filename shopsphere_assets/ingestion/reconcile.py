@@ -14,7 +14,7 @@ writer could add it. What comes and goes meanwhile at the source is found by the
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 
 import polars as pl
@@ -183,7 +183,7 @@ class _Comparison:
             is_new = pl.col(CHANGED_AT).fill_null(_EARLIEST) >= pl.col("_at_least").fill_null(_EARLIEST)
             found = chunk.rows[matched.filter(is_new).get_column("_row").sort()]
             if found.height:
-                yield Chunk(rows=found, bytes_read=chunk.bytes_read)
+                yield replace(chunk, rows=found)
         if gone.height:
             # Asked once more, as a writer may have had a row out of the table for a moment.
             still_gone = gone.join(self.theirs.keys(within), on=list(self.table.key), how="anti")

@@ -168,7 +168,7 @@ class Platform:
         """Read what is new of the tables of ``sources`` (default: of all); the reports by ``source/table``."""
         reports = {}
         self.warehouse.prepare()
-        self.warehouse.ensure_tables([table.definition for table in TABLES.values()])
+        self.warehouse.ensure_tables([each for table in TABLES.values() for each in table.definitions])
         destination = Destination(self.warehouse, self.settings.lake)
         for system in source_systems():
             if sources and system.name not in sources:

@@ -37,7 +37,7 @@ def first() -> Prepared:
 def test_the_first_demo_goes_from_nothing_to_the_ui_and_stops_what_it_started(first: Prepared) -> None:
     assert first.status == 0, first.output
     assert "77 assets materialized" in first.output
-    assert re.search(r"Published version 1: 20 tables, [\d,]+ rows", first.output)
+    assert re.search(r"Published version 1: 21 tables, [\d,]+ rows", first.output)
     assert re.search(r"The Dagster UI is at http://127.0.0.1:\d+. Ctrl-C stops everything.", first.output)
     assert "failed:" not in first.output
     assert "Traceback" not in first.output
@@ -59,7 +59,7 @@ def test_status_accounts_for_every_row_and_names_the_publication(first: Prepared
     shown = shopsphere(first.home, "status")
     assert shown.returncode == 0
     assert "shop_db/order_items" in shown.stdout
-    assert "Publication 1: 20 tables" in shown.stdout
+    assert "Publication 1: 21 tables" in shown.stdout
 
 
 def test_sql_asks_the_marts_by_name(first: Prepared) -> None:
@@ -125,7 +125,7 @@ def test_the_shop_lives_on_by_days_and_to_a_date_and_a_run_takes_in_what_is_new(
 
     answer = shopsphere(home, "run")
     assert answer.returncode == 0, answer.stdout + answer.stderr
-    assert "Published version 2: 20 tables" in answer.stdout
+    assert "Published version 2: 21 tables" in answer.stdout
     latest = shopsphere(home, "sql", "select max(sales_date) as d from fct_daily_sales", "--format", "csv")
     assert latest.stdout == "d\n2026-04-04\n"
     tables = {t["table"]: t for t in json.loads(shopsphere(home, "status", "--json").stdout)["tables"]}

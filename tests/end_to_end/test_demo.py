@@ -85,7 +85,7 @@ def test_the_shop_lives_the_marts_follow_and_ctrl_c_stops_everything(tmp_path: P
     with running_demo(home, "--scale", SCALE, "--seconds-per-day", "60") as demo:
         demo.wait_for_the_ui()
         # A second demo goes on where the first stopped.
-        assert "Published version 2: 20 tables" in demo.output
+        assert "Published version 2: 21 tables" in demo.output
         assert "Simulating the shop" not in demo.output
         assert _not_materialized(demo) == set()
         before = _version(home)

@@ -169,7 +169,7 @@ class Writers:
     ``seed`` decides what they do, the clock how much of it.
     """
 
-    def __init__(self, shop: ShopSource, *, seed: int, count: int = 2, pause: float = 0.02) -> None:
+    def __init__(self, shop: ShopSource, *, seed: int, count: int = 2, pause: float = 0.05) -> None:
         self._shop = shop
         self._stop = threading.Event()
         self._pause = pause
@@ -228,8 +228,8 @@ class Writers:
                 # Some transactions are committed late: their rows carry a time that is over.
                 time.sleep(chance.random() * 0.2 if chance.random() < 0.1 else 0)
                 connection.commit()
-                if chance.random() < 0.05:
-                    cursor.execute(f"UPDATE refunds SET amount = 1 WHERE refund_id >= {1_000_000 * number}")
+                if standing["refunds"] and chance.random() < 0.05:
+                    cursor.execute(self._shop.update("refunds", standing["refunds"][0], "1.00"))
                     connection.rollback()
                 if chance.random() < 0.03:
                     name = f"{number}-{next_key}"

@@ -236,8 +236,9 @@ def _quarantine_share(warehouse: Warehouse, table: RawTable, *, limit: float) ->
     """
     found = warehouse.query(
         "SELECT batch_id, rows_read, rows_quarantined FROM ledger.batches"
-        # What a reconciliation brings is only what differed, of which any share may be bad.
-        " WHERE source = $1 AND table_name = $2 AND kind IS DISTINCT FROM 'reconciliation'"
+        # What a reconciliation brings is only what differed, a backfill what was asked for: any share may be bad.
+        " WHERE source = $1 AND table_name = $2"
+        " AND coalesce(kind, '') NOT IN ('reconciliation', 'backfill', 'replay')"
         # Where only the position in a change log moved on.
         " AND NOT (kind IS NOT DISTINCT FROM 'change_log' AND rows_read = 0)"
         " ORDER BY started_at DESC LIMIT 1",

@@ -85,7 +85,7 @@ def test_faulty_sources_do_not_hold_up_the_others_and_the_repair_loses_nothing(
     (drops / "tickets-2.json").write_text(json.dumps(tickets[:12]))
     status, output = _shopsphere("run")
     assert status == 0, output
-    assert "Published version 1: 20 tables" in output
+    assert "Published version 1: 21 tables" in output
     published = warehouse.read_publication(
         "select (select count(*) from sales.fct_orders) as orders,"
         " (select count(*) from support.fct_tickets) as tickets"

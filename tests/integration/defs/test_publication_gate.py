@@ -36,6 +36,7 @@ class Platform:
     def __init__(self, instance: dg.DagsterInstance) -> None:
         self.warehouse: Warehouse = open_warehouse(load_settings().warehouse, lock_timeout=30)
         self._instance = instance
+        self._batches = 0
         self.warehouse.prepare()
         self.warehouse.ensure_tables([t.definition for system in source_systems() for t in system.tables])
 
@@ -48,15 +49,24 @@ class Platform:
             instance=self._instance, asset_selection=sorted(keys), raise_on_error=False
         )
 
-    def write(self, sql: str) -> None:
-        """Change a raw table."""
+    def _write(self, sql: str) -> None:
+        """Change the raw table as a batch does, which the ledger then knows."""
+        self._batches += 1
         with self.warehouse.transaction() as transaction:
-            transaction.execute(sql)
+            transaction.execute(sql.replace("$batch", f"'{self._batches}'"))
+            transaction.execute(
+                "insert into ledger.batches (batch_id, source, table_name, sequence)"
+                f" values ('{self._batches}', 'shop_db', 'refunds', {self._batches})"
+            )
 
     def add_refund(self, **values: str) -> None:
         """Add a row to the raw table."""
-        row = REFUND | values
-        self.write(f"insert into raw.shop_db__refunds ({', '.join(row)}) values ({', '.join(row.values())})")
+        row = REFUND | values | {"_batch_id": "$batch"}
+        self._write(f"insert into raw.shop_db__refunds ({', '.join(row)}) values ({', '.join(row.values())})")
+
+    def delete_refunds(self) -> None:
+        """Mark the raw table's rows as gone from the source."""
+        self._write("update raw.shop_db__refunds set _deleted_at = now(), _batch_id = $batch")
 
     def published(self) -> tuple[int, list[int]]:
         """The current version, and the refunds that readers find in it."""
@@ -130,7 +140,7 @@ def test_nothing_broken_is_published_and_readers_keep_what_they_have(
         assert platform.published() == (1, [1])
 
     # A model fails: its table does not take the row.
-    platform.write("delete from raw.shop_db__refunds")
+    platform.delete_refunds()
     platform.add_refund(refund_id="2", refunded_at="null")
     broken = platform.run(REFUNDS, PUBLISH)
     assert not broken.success
@@ -140,7 +150,7 @@ def test_nothing_broken_is_published_and_readers_keep_what_they_have(
     assert "publication" not in _materialized(platform.run(PUBLISH))
     assert platform.published() == (1, [1])
 
-    platform.write("delete from raw.shop_db__refunds")
+    platform.delete_refunds()
     platform.add_refund(refund_id="3")
     assert platform.run(REFUNDS, PUBLISH).success
     assert platform.published() == (2, [3])

@@ -428,8 +428,8 @@ def test_a_source_that_fails_midway_leaves_nothing_and_the_next_run_brings_all(
     pipe.shop.put(2)
     read = pipe.shop.source.read
 
-    def broken(query: str, key: Sequence[str]) -> Iterator[Any]:
-        yield from read(query, key)
+    def broken(query: str, key: Sequence[str], **options: Any) -> Iterator[Any]:
+        yield from read(query, key, **options)
         raise TransientError("the server went away", where="shop", remedy="wait")
 
     with monkeypatch.context() as patched:

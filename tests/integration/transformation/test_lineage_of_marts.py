@@ -122,13 +122,13 @@ def test_every_column_of_every_mart_is_made_of_columns_or_there_is_a_reason(mode
     assert without == set().union(*REASONS.values())
 
 
-def test_the_amount_of_an_order_comes_from_its_lines_through_staging(models: Models) -> None:
+def test_the_amount_of_an_order_comes_from_its_lines(models: Models) -> None:
     orders = models.lineage["model.shopsphere.fct_orders"]
     assert orders is not None
     assert orders["items_amount"] == [("model.shopsphere.int_order_items_summed", "items_amount")]
     summed = models.lineage["model.shopsphere.int_order_items_summed"]
     assert summed is not None
-    assert {parent for parent, _ in summed["items_amount"]} == {"model.shopsphere.stg_shop_db__order_items"}
+    assert {parent for parent, _ in summed["items_amount"]} == {"model.shopsphere.fct_order_items"}
     assert models.origins("model.shopsphere.fct_orders", "items_amount") == {"shop_db__order_items.line_amount"}
 
 

@@ -7,7 +7,7 @@ import pytest
 from shopsphere_assets.cli.main import app
 from tests.unit.cli.conftest import Shopsphere
 
-COMMANDS = ("demo", "run", "reconcile", "status", "sql", "doctor", "simulate")
+COMMANDS = ("demo", "run", "reconcile", "backfill", "replay", "status", "sql", "doctor", "simulate")
 
 
 def test_all_commands_are_there_and_no_others() -> None:
