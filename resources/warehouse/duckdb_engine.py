@@ -10,6 +10,7 @@ those who want it. Readers of marts read a publication, which is a file of its o
 
 from __future__ import annotations
 
+import ctypes
 import os
 import threading
 from collections.abc import Iterator, Mapping, Sequence
@@ -47,12 +48,27 @@ _ROW_NUMBER = "_merge_row"
 _ROWS_COUNTED_AT_ONCE = 3_000_000
 # Loading streams; what it is given beyond this it fills with blocks that nobody reads again.
 _TRANSACTION_MEMORY = "256MB"
+_MALLOPT_MMAP_THRESHOLD = -3
 
 # What this process has open or holds, by file: DuckDB refuses a second connection in another mode, and the
 # lock file cannot tell two threads of one process apart.
 _guard = threading.Lock()
 _open_writers: set[Path] = set()
 _lock_owners: dict[Path, int] = {}
+
+
+def _return_freed_memory() -> None:
+    """Have freed memory given back to the operating system at once.
+
+    DuckDB's threads free what others allocated, which the C library then keeps: measured on a load of 5 M rows,
+    a fifth more memory.
+    """
+    mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
+    if mallopt is not None:  # only glibc has it
+        mallopt(_MALLOPT_MMAP_THRESHOLD, 128 * 1024)
+
+
+_return_freed_memory()
 
 
 class DuckDBWarehouse(Warehouse):

@@ -6,7 +6,6 @@ grow with the batch.
 
 from __future__ import annotations
 
-import ctypes
 import threading
 from collections.abc import Iterable, Iterator
 from contextlib import suppress
@@ -27,25 +26,11 @@ from shopsphere_assets.ingestion.lake import BatchWriter
 from shopsphere_assets.ingestion.raw_table import RawTable
 from shopsphere_assets.ingestion.validate import divide
 
-_CHUNKS_AHEAD = 2
+_CHUNKS_AHEAD = 1
 _SECONDS_BETWEEN_LOOKS = 0.1
 
-_MALLOPT_MMAP_THRESHOLD = -3
-
-
-def _return_freed_memory() -> None:
-    """Have the memory of chunks given back to the operating system as soon as they are done with.
-
-    Allocators keep what was freed, and the threads of a batch free what others allocated: half as much memory
-    again for the same batch.
-    """
-    pa.set_memory_pool(pa.system_memory_pool())
-    mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
-    if mallopt is not None:  # only glibc has it
-        mallopt(_MALLOPT_MMAP_THRESHOLD, 128 * 1024)
-
-
-_return_freed_memory()
+# Arrow's own allocator keeps what was freed: more memory for the same batch at the same speed.
+pa.set_memory_pool(pa.system_memory_pool())
 
 
 class StartedAnew(Exception):

@@ -36,7 +36,7 @@ def first() -> Prepared:
 
 def test_the_first_demo_goes_from_nothing_to_the_ui_and_stops_what_it_started(first: Prepared) -> None:
     assert first.status == 0, first.output
-    assert "77 assets materialized" in first.output
+    assert "79 assets materialized" in first.output
     assert re.search(r"Published version 1: 21 tables, [\d,]+ rows", first.output)
     assert re.search(r"The Dagster UI is at http://127.0.0.1:\d+. Ctrl-C stops everything.", first.output)
     assert "failed:" not in first.output
@@ -55,7 +55,7 @@ def test_status_accounts_for_every_row_and_names_the_publication(first: Prepared
         assert table["batches"] == 1
         assert table["watermark"] > "2026-01"
     assert found["publication"]["version"] == 1
-    assert found["publication"]["tables"] == 20
+    assert found["publication"]["tables"] == 21
     shown = shopsphere(first.home, "status")
     assert shown.returncode == 0
     assert "shop_db/order_items" in shown.stdout

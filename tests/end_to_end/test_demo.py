@@ -36,7 +36,7 @@ def _version(home: Path) -> int:
 
 def _not_materialized(demo: Demo) -> set[str]:
     data = demo.ask("{ assetNodes { assetKey { path } assetMaterializations(limit: 1) { runId } } }")
-    assert len(data["assetNodes"]) == 77
+    assert len(data["assetNodes"]) == 79
     return {"/".join(n["assetKey"]["path"]) for n in data["assetNodes"] if not n["assetMaterializations"]}
 
 

@@ -241,7 +241,7 @@ def _quarantine_share(warehouse: Warehouse, table: RawTable, *, limit: float) ->
         " AND coalesce(kind, '') NOT IN ('reconciliation', 'backfill', 'replay')"
         # Where only the position in a change log moved on.
         " AND NOT (kind IS NOT DISTINCT FROM 'change_log' AND rows_read = 0)"
-        " ORDER BY started_at DESC LIMIT 1",
+        " ORDER BY sequence DESC NULLS LAST, started_at DESC LIMIT 1",
         [table.source, table.name],
     ).to_pylist()
     read = bad = 0
