@@ -57,8 +57,9 @@ def raw_tables() -> str:
         "`shopsphere_assets/defs/raw/` (where a table comes from).",
         "In the warehouse a raw table is `raw.<source>__<table>`; in Dagster its asset key is "
         "`raw/<source>/<table>`. Besides the contract's columns each has `_batch_id` (the batch that brought the "
-        "row or marked it), `_position` (where the row stood in its source), `_loaded_at` (when that batch began) and "
-        "`_deleted_at` (when the row was found to be gone from its source; null while it is there). Times are UTC. "
+        "row or marked it), `_position` (where the row stood in its source; null where its key says it), "
+        "`_loaded_at` (when that batch began) and `_deleted_at` (when the row was found to be gone "
+        "from its source; null while it is there). Times are UTC. "
         "The rules are explained in [rules.md](rules.md), the kinds of personal data and the purposes in "
         "[naming.md](../naming.md#personal-data).",
         "## Inventory",

@@ -280,7 +280,8 @@ class EmbeddedPostgres:
                 f"--username={USER}",
                 "--auth=scram-sha-256",
                 # The rounds make guessing slow. There is no guessing this password; but Dagster connects anew for
-                # every question, some two hundred times a look at the automation, and 4,096 rounds took 5 ms each.
+                # every question, some two hundred times a look at the automation, and 4,096 rounds cost
+                # 2 ms of CPU each.
                 "--set=scram_iterations=1",
                 "--encoding=UTF8",
                 # The same order of texts on every machine, whatever its locales.

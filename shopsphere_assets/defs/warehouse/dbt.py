@@ -67,8 +67,8 @@ class Translator(DagsterDbtTranslator):
 class Dbt(DbtCliResource):
     """dbt, without what dagster-dbt does before each command.
 
-    It asks dbt for its version, in a process of its own, and sets up an adapter in this process. That took 3 of
-    the 7 s before the first model; the adapter only serves row counts and columns, which nobody asks for here.
+    It asks dbt for its version, in a process of its own that takes more than a second, and sets up an adapter in
+    this process, which only serves row counts and columns that nobody asks for here.
     """
 
     @cached_property
