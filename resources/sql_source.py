@@ -3,11 +3,10 @@
 Belongs here: connecting, streaming, asking one value, describing columns, and turning the drivers' errors
 into ones a person can act on. Does not belong here: which tables there are and what their columns mean.
 
-The rows of servers come through ConnectorX, whose binary protocol runs near the speed of the wire. What it
-would change in silence (decimals beyond ten places, times of day over 24 hours, numbers in JSON, types it does
-not know) is cast to text at the source. What it stops at or replaces (a zero date, an infinite one, NaN, a decimal
-beyond 28 digits) is found only while reading; the read then starts again with those types as text too, so that
-such values arrive as they stand and the contract judges them.
+The rows of servers come through DuckDB's scanners (``scanner``), near the speed of the wire. What they would change
+in silence (decimals beyond 38 digits, numbers in JSON, types they do not know) is cast to text at the source. What they
+stop at or replace (a zero date, an infinite one, a decimal that is no number) is found only while reading; the read
+then starts again with those types as text too, so that such values arrive as they stand and the contract judges them.
 SQLite, whose columns hold values of any type, is read through Python's own driver.
 """
 
@@ -15,16 +14,15 @@ from __future__ import annotations
 
 import logging
 import sqlite3
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, time
-from functools import partial
 from pathlib import Path
 from typing import Any, Literal
 from urllib.parse import unquote, urlsplit
 
-import connectorx
+import duckdb
 import polars as pl
 import psycopg
 import pyarrow as pa
@@ -33,13 +31,13 @@ from pymysql.converters import escape_string
 
 from resources.errors import PermanentError, PlatformError, TransientError, safe_url
 from resources.reading import Chunk
+from resources.scanner import scan
 
 log = logging.getLogger(__name__)
 
 Dialect = Literal["mysql", "postgresql", "sqlite"]
 
-BATCH_ROWS = 25_000
-_PIECE_ROWS = 100_000
+BATCH_ROWS = 32_000
 CONNECT_TIMEOUT_SECONDS = 10
 
 _DIALECTS: dict[str, Dialect] = {
@@ -56,26 +54,32 @@ _POSTGRES_PERMANENT = ("28", "3D", "42", "22")
 _POSTGRES_REFUSALS = ("authentication failed", "does not exist", "permission denied", "pg_hba.conf")
 
 
-# ConnectorX gives every decimal ten places and cuts off what is beyond.
-_MOST_DECIMAL_PLACES = 10
 _DECIMALS = {"numeric", "newdecimal"}
-# What PostgreSQL's reader gives as it is; MySQL's does so for all types but these.
+_MOST_DECIMAL_DIGITS = 38
+# What PostgreSQL's scanner gives as it is; MySQL's does so for all types but these.
 _POSTGRES_NATIVE = {
     *("bool", "int2", "int4", "int8", "float8", "text", "varchar", "name", "uuid", "bytea"),
     *("date", "timestamp", "timestamptz"),
 }
-_MYSQL_FOREIGN = {"time", "bit", "json"}
-# Types of which single values stop the reader.
-_RISKY = {"date", "datetime", "timestamp", "timestamptz", "newdate"} | _DECIMALS
+_MYSQL_FOREIGN = {"time", "json"}
+_MYSQL_TIMES = {"date", "newdate", "datetime", "timestamp"}
+# Types of which single values stop the scanner.
+_RISKY = _MYSQL_TIMES | {"timestamptz"} | _DECIMALS
 
 
 @dataclass(frozen=True)
 class ColumnDescription:
-    """A column that a query gives: its name, the source's name of its type and a decimal's places, if fixed."""
+    """A column that a query gives: its name and the source's name of its type.
+
+    ``precision`` and ``scale``: of a decimal, where they are fixed; MySQL's precision counts sign and point as well.
+    ``is_nullable``: False where the source says that it never lacks a value.
+    """
 
     name: str
     type_name: str
     scale: int | None = None
+    precision: int | None = None
+    is_nullable: bool = True
 
 
 class UnreadableValueError(Exception):
@@ -127,29 +131,27 @@ class SqlSource:
         """SQL that gives ``expression`` as text."""
         return f"CAST({expression} AS {'CHAR' if self.dialect == 'mysql' else 'TEXT'})"
 
-    def read(self, query: str, key: Sequence[str], *, by: str | None = None) -> Iterator[Chunk]:
-        """Stream the rows of ``query`` (one SELECT).
+    def read(self, query: str, key: Sequence[str]) -> Generator[Chunk, None, None]:
+        """Stream the rows of ``query`` (one SELECT); memory holds one chunk.
 
-        ``by``: an indexed column of whole numbers, moments or text, in whose order a server's rows are read piece
-        by piece; without it a reader that is slower than the server needs memory for all rows.
         The chunks hold the query's columns; the ``key`` columns say where a row stands.
         Raises :class:`TransientError` where the server is away and :class:`PermanentError` where it
         refuses the login or the query.
         """
-        # Besides the types this tells at once of what ConnectorX would try again for half a minute.
+        # Besides the types this tells plainly who refuses what.
         columns = self.describe(query)
         if self.dialect == "sqlite":
             yield from self._stream_sqlite(query, columns, key)
             return
         try:
-            yield from self._stream(query, columns, key, by, as_text=frozenset())
+            yield from self._stream(query, columns, key, as_text=frozenset())
             return
         except UnreadableValueError as unreadable:
             log.warning("%s: %s; reading dates and decimals as text", self.name, unreadable)
-        self.ask("SELECT 1")  # it may have been the connection; ConnectorX would try for half a minute
+        self.ask("SELECT 1")  # it may have been the connection
         yield Chunk(rows=pl.DataFrame(), bytes_read=0, restart=True)
         try:
-            yield from self._stream(query, columns, key, by, as_text=frozenset(_RISKY))
+            yield from self._stream(query, columns, key, as_text=frozenset(_RISKY))
         except UnreadableValueError as unreadable:
             self.ask("SELECT 1")
             raise PermanentError(
@@ -159,54 +161,37 @@ class SqlSource:
             ) from None
 
     def _stream(
-        self,
-        query: str,
-        columns: list[ColumnDescription],
-        key: Sequence[str],
-        by: str | None,
-        *,
-        as_text: frozenset[str],
+        self, query: str, columns: list[ColumnDescription], key: Sequence[str], *, as_text: frozenset[str]
     ) -> Iterator[Chunk]:
-        names = {column: self.quote_name(column.name) for column in columns}
-        chosen = (f"{self._readable(column, as_text) or 'q.' + name} AS {name}" for column, name in names.items())
-        statement = f"SELECT {', '.join(chosen)} FROM ({query}) AS q"
-        scales = {c.name: c.scale for c in columns if c.type_name in _DECIMALS and c.scale is not None}
-        frames = self._frames if by is None else partial(self._pieces, by=by)
-        for frame, size in frames(statement, is_strict=not as_text):
-            declared = [
-                pl.col(name).cast(pl.Decimal(38, scale))
-                for name, scale in scales.items()
-                if isinstance(frame.schema[name], pl.Decimal)
-            ]
-            yield Chunk(rows=frame.with_columns(declared), bytes_read=size, key=tuple(key))
+        inner, outer = [], []
+        for column in columns:
+            name, expression = self.quote_name(column.name), "q." + self.quote_name(column.name)
+            readable, cast = self._readable(column, as_text)
+            inner.append(f"{readable or expression} AS {name}")
+            quoted = '"' + column.name.replace('"', '""') + '"'
+            outer.append(f"CAST({quoted} AS {cast}) AS {quoted}" if cast else quoted)
+        statement = f"SELECT {', '.join(inner)} FROM ({query}) AS q"
+        never_null = [
+            c.name
+            for c in columns
+            if self.dialect == "mysql" and c.type_name in _MYSQL_TIMES - as_text and not c.is_nullable
+        ]
+        texts: list[str] | None = None
+        for frame, size in self._frames(statement, ", ".join(outer), is_strict=not as_text):
+            if texts is None:
+                texts = self._texts(query, [n for n, dtype in frame.schema.items() if dtype == pl.Binary])
+            # MySQL's scanner gives a zero date as null.
+            if any(frame.get_column(name).null_count() for name in never_null):
+                raise UnreadableValueError("a zero date")
+            yield Chunk(rows=frame.with_columns(pl.col(texts).cast(pl.String)), bytes_read=size, key=tuple(key))
 
-    def _pieces(self, statement: str, *, is_strict: bool, by: str) -> Iterator[tuple[pl.DataFrame, int]]:
-        """The rows of ``statement`` in the order of the column ``by``, asked for piece by piece.
-
-        ConnectorX reads as fast as the server sends and keeps what was not taken yet: of one statement, in the
-        end, the whole table.
-        """
-        column, rows, low = "q." + self.quote_name(by), _PIECE_ROWS, None
-        while True:
-            condition = f"{column} IS NOT NULL" if low is None else f"{column} >= {low}"
-            piece = f"{statement} WHERE {condition} ORDER BY {column} LIMIT {rows}"
-            count, last = 0, None
-            for frame, size in self._frames(piece, is_strict=is_strict):
-                # An empty one comes after a full one that was the last.
-                if frame.height:
-                    if last is not None:
-                        yield last
-                    count, last = count + frame.height, (frame, size)
-            if last is None or count < rows:
-                yield from [] if last is None else [last]
-                break
-            # More rows may share the last value: all of them come with the next piece.
-            highest = last[0].get_column(by)[-1]
-            yield last[0].filter(pl.col(by) != highest), last[1]
-            if low == self.literal(highest):
-                rows *= 2
-            low = self.literal(highest)
-        yield from self._frames(f"{statement} WHERE {column} IS NULL", is_strict=is_strict)
+    def _texts(self, query: str, names: list[str]) -> list[str]:
+        """Those of the columns given as bytes that are text: MySQL's scanner gives text of a binary collation so."""
+        if self.dialect != "mysql" or not names:
+            return []
+        sets = ", ".join(f"CHARSET(q.{self.quote_name(name)})" for name in names)
+        [found] = self.fetch(f"SELECT {sets} FROM (SELECT 1 AS one) AS o LEFT JOIN ({query}) AS q ON 1 = 0")
+        return [name for name, charset in zip(names, found, strict=True) if charset != "binary"]
 
     def literal(self, value: Any) -> str:
         """SQL for a value of a key or cursor."""
@@ -217,77 +202,48 @@ class SqlSource:
         text = str(value.replace(tzinfo=None)) if isinstance(value, datetime) else str(value)
         return "'" + (escape_string(text) if self.dialect == "mysql" else text.replace("'", "''")) + "'"
 
-    def _frames(self, statement: str, *, is_strict: bool) -> Iterator[tuple[pl.DataFrame, int]]:
+    def _frames(self, statement: str, outer: str, *, is_strict: bool) -> Iterator[tuple[pl.DataFrame, int]]:
         """The rows of ``statement`` and the size in bytes of each frame of them.
 
         ``is_strict``: whether a date that only text can hold is an :class:`UnreadableValueError`.
         """
-        # ConnectorX raises RuntimeError for what a server answers, and a Rust panic, which is no
-        # Exception, for what goes wrong while rows arrive.
+        assert self.dialect != "sqlite"
         try:
-            reader: Any = connectorx.read_sql(
-                self._url,
-                statement,
-                return_type="arrow_stream",
-                batch_size=BATCH_ROWS,
-                pre_execution_query=self._session(),
-            )
-            for batch in reader:
-                frame = pl.from_arrow(pa.Table.from_batches([batch]))
-                assert isinstance(frame, pl.DataFrame)
-                if is_strict and self.dialect == "postgresql" and any(map(_is_beyond_years, frame.get_columns())):
-                    raise UnreadableValueError("a date that lies beyond the years 1 to 9999")
-                yield frame, batch.nbytes
-        except GeneratorExit:
-            raise
-        except RuntimeError as error:
-            self.ask("SELECT 1")  # says more exactly when the server is away or refuses the login
-            # ConnectorX's own word for a server that was away when it connected.
-            is_away = "timed out waiting for connection" in str(error)
-            raise (self._away if is_away else self._refused)(str(error)) from error
-        except BaseException as error:
-            if type(error).__name__ != "PanicException":
-                raise
-            raise UnreadableValueError(str(error).partition("Stack backtrace")[0].strip()[:300]) from None
+            with scan(self.dialect, self._url, statement, BATCH_ROWS, outer) as reader:
+                for batch in reader:
+                    frame = pl.from_arrow(pa.Table.from_batches([batch]))
+                    assert isinstance(frame, pl.DataFrame)
+                    if is_strict and self.dialect == "postgresql" and any(map(_is_beyond_years, frame.get_columns())):
+                        raise UnreadableValueError("a date that lies beyond the years 1 to 9999")
+                    yield frame, batch.nbytes
+        except (duckdb.Error, pa.ArrowException, OSError) as error:
+            # What follows the first line is our own SQL.
+            raise UnreadableValueError(str(error).partition("\n")[0][:300]) from None
 
-    def is_indexed(self, relation: str, column: str) -> bool:
-        """Whether an index of the table begins with the column, so that its rows can be had in that order cheaply."""
-        name = relation.rpartition(".")[2] if self.dialect == "mysql" else relation
-        quoted = self.literal(name), self.literal(column)
-        match self.dialect:
-            case "mysql":
-                schema = relation.rpartition(".")[0]
-                return bool(
-                    self.ask(
-                        "SELECT COUNT(*) FROM information_schema.statistics WHERE seq_in_index = 1"
-                        f" AND table_schema = {self.literal(schema) if schema else 'DATABASE()'}"
-                        f" AND table_name = {quoted[0]} AND column_name = {quoted[1]}"
-                    )
-                )
-            case "postgresql":
-                return bool(
-                    self.ask(
-                        "SELECT count(*) FROM pg_index AS i JOIN pg_attribute AS a"
-                        " ON a.attrelid = i.indrelid AND a.attnum = i.indkey[0]"
-                        f" WHERE i.indisvalid AND i.indpred IS NULL AND a.attname = {quoted[1]}"
-                        f" AND i.indrelid = to_regclass({self.literal(self.quote(relation))})"
-                    )
-                )
-            case "sqlite":
-                return False
+    def _readable(self, column: ColumnDescription, as_text: frozenset[str]) -> tuple[str | None, str | None]:
+        """How the column of ``q`` is asked for so that the scanner gives it faithfully.
 
-    def _readable(self, column: ColumnDescription, as_text: frozenset[str]) -> str | None:
-        """SQL that gives the column of ``q`` in a form that ConnectorX reads faithfully; None if it does as it is."""
+        SQL of the source (None: as it is), and the type to which DuckDB casts the text that this gives, if any.
+        """
         expression = "q." + self.quote_name(column.name)
-        if column.type_name == "bit" and self.dialect == "mysql":
-            return f"CAST({expression} AS UNSIGNED)"
+        text = self.text(expression)
+        if column.type_name in as_text:
+            return text, None
+        if self.dialect == "mysql":
+            if column.type_name == "bit":
+                return f"CAST({expression} AS UNSIGNED)", None
+            if column.type_name in _MYSQL_TIMES and column.is_nullable:
+                # As it is, a zero date would not be told from a missing one.
+                return text, "DATE" if column.type_name in ("date", "newdate") else "TIMESTAMP"
+            is_wide = column.type_name in _DECIMALS and (column.precision or 0) > _MOST_DECIMAL_DIGITS
+            return (text if is_wide or column.type_name in _MYSQL_FOREIGN else None), None
         if column.type_name in _DECIMALS:
-            is_native = column.scale is not None and 0 <= column.scale <= _MOST_DECIMAL_PLACES
-        elif self.dialect == "mysql":
-            is_native = column.type_name not in _MYSQL_FOREIGN
-        else:
-            is_native = column.type_name in _POSTGRES_NATIVE
-        return None if is_native and column.type_name not in as_text else self.text(expression)
+            if column.precision is None or column.scale is None or not 0 <= column.scale <= column.precision:
+                return text, None
+            # As it is, NaN would be zero.
+            fits = column.precision <= _MOST_DECIMAL_DIGITS
+            return text, f"DECIMAL({column.precision}, {column.scale})" if fits else None
+        return (None if column.type_name in _POSTGRES_NATIVE else text), None
 
     def _stream_sqlite(self, query: str, columns: list[ColumnDescription], key: Sequence[str]) -> Iterator[Chunk]:
         with self._cursor() as cursor:
@@ -310,7 +266,16 @@ class SqlSource:
         with self._cursor() as cursor:
             cursor.execute(f"SELECT * FROM ({query}) AS q LIMIT 0")
             names = _type_names(self.dialect)
-            return [ColumnDescription(c[0], names.get(c[1], str(c[1])), c[5]) for c in cursor.description or ()]
+            return [
+                ColumnDescription(
+                    name=c[0],
+                    type_name=names.get(c[1], str(c[1])),
+                    scale=c[5],
+                    precision=c[4],
+                    is_nullable=c[6] is not False,
+                )
+                for c in cursor.description or ()
+            ]
 
     def ask(self, query: str) -> Any:
         """The first column of the first row of ``query``, or None."""
@@ -405,7 +370,7 @@ def _is_unambiguous(url: str) -> bool:
 def _is_beyond_years(cells: pl.Series) -> bool:
     """Whether one of these is a date of a year that has not four digits.
 
-    ConnectorX gives PostgreSQL's infinity as one, which as text is told from a real one.
+    PostgreSQL's infinity comes as one, which as text is told from a real one.
     """
     low, high = date.min, date.max
     if isinstance(cells.dtype, pl.Datetime):

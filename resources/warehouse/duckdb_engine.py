@@ -20,7 +20,6 @@ from typing import Any, Literal
 from urllib.parse import parse_qsl, unquote, urlsplit
 
 import duckdb
-import numpy as np
 import pyarrow as pa
 
 from resources.commit_points import CommitPoint, reached
@@ -37,7 +36,7 @@ from resources.warehouse.base import (
 from resources.warehouse.duckdb_files import connect, fetch, plain_errors, roll_back
 from resources.warehouse.duckdb_publication import PublicationFolder
 from resources.warehouse.file_lock import file_lock
-from resources.warehouse.rows import check_fit, is_text
+from resources.warehouse.rows import StrictlyRising, check_fit, is_text, numbered
 from resources.warehouse.system_tables import SCHEMAS, SYSTEM_TABLES
 
 _SETTINGS = ("memory_limit", "threads")
@@ -263,10 +262,11 @@ class DuckDBTransaction(Transaction):
         """Load straight into the empty table; None, and nothing done, if a key comes twice."""
         target = _target(table)
         columns = _columns(table, rows, constants)
+        rising = StrictlyRising(table.key)
         count = self._insert(
-            f"INSERT INTO {target} BY NAME SELECT {columns} FROM {_INCOMING}", rows, list(constants.values())
+            f"INSERT INTO {target} BY NAME SELECT {columns} FROM {_INCOMING}", rows, list(constants.values()), rising
         )
-        if count == self._distinct_keys(table, target, count):
+        if rising or count == self._distinct_keys(table, target, count):
             return count
         self._connection.execute(f"TRUNCATE {target}")
         return None
@@ -312,24 +312,30 @@ class DuckDBTransaction(Transaction):
             f" QUALIFY row_number() OVER (PARTITION BY {key} ORDER BY {first}{_ROW_NUMBER} DESC) > 1)"
         )
 
-    def _insert(self, statement: str, rows: Rows, parameters: Sequence[Any]) -> int:
-        """Run a statement that inserts from ``_INCOMING``, which are the numbered rows as they come."""
+    def _insert(
+        self, statement: str, rows: Rows, parameters: Sequence[Any], rising: StrictlyRising | None = None
+    ) -> int:
+        """Run a statement that inserts from ``_INCOMING``, which are the numbered rows as they come.
+
+        ``rising``: is shown the rows.
+        """
         failures: list[BaseException] = []
         columns = rows.columns.append(pa.field(_ROW_NUMBER, pa.int64()))
 
-        def numbered() -> Iterator[pa.RecordBatch]:
+        def incoming() -> Iterator[pa.RecordBatch]:
             first = 0
             try:
                 for batch in rows.batches():
-                    numbers = pa.array(np.arange(first, first + batch.num_rows))
+                    if rising is not None:
+                        rising.see(batch)
+                    yield numbered(batch, _ROW_NUMBER, first)
                     first += batch.num_rows
-                    yield batch.append_column(_ROW_NUMBER, numbers)
             except BaseException as error:
                 # DuckDB would pass on no more than its text.
                 failures.append(error)
                 raise
 
-        self._connection.register(_INCOMING, pa.RecordBatchReader.from_batches(columns, numbered()))
+        self._connection.register(_INCOMING, pa.RecordBatchReader.from_batches(columns, incoming()))
         try:
             [(count,)] = fetch(self._connection, statement, parameters)
         except duckdb.Error as error:

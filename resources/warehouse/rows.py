@@ -5,11 +5,12 @@ Shared by the engines so that all accept and refuse the same rows. How the rows 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import Any
 
+import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from resources.errors import PermanentError
@@ -113,32 +114,43 @@ def check_fit(table: TableDefinition, rows: Rows, key: Sequence[str]) -> None:
             )
 
 
-def fitted(
-    table: TableDefinition,
-    rows: Rows,
-    *,
-    constants: Mapping[str, Any] | None = None,
-    columns: pa.Schema | None = None,
-    row_number: str | None = None,
-) -> Iterator[pa.RecordBatch]:
-    """The rows as exactly the table's ``columns`` (all), batch by batch; memory holds about one batch.
+def fitted(rows: Rows, columns: pa.Schema, *, row_number: str | None = None) -> Iterator[pa.RecordBatch]:
+    """The rows as exactly these of their columns in these types, batch by batch; memory holds about one batch.
 
-    What the rows lack is filled from ``constants``, else with nulls. ``row_number``: name of a column that is
-    added at the end and counts the rows from 0.
+    ``row_number``: name of a column that is added at the end and counts the rows from 0.
     """
-    wanted = columns or table.columns
-    schema = wanted if row_number is None else wanted.append(pa.field(row_number, pa.int64()))
-    names = set(rows.columns.names)
-    absent = {c.name: pa.scalar((constants or {}).get(c.name), c.type) for c in wanted if c.name not in names}
     first = 0
     for batch in rows.batches():
         for start in range(0, batch.num_rows, _ROWS_AT_ONCE):
             piece = batch.slice(start, _ROWS_AT_ONCE)
-            arrays = [
-                pa.repeat(absent[c.name], piece.num_rows) if c.name in absent else piece.column(c.name).cast(c.type)
-                for c in wanted
-            ]
-            if row_number is not None:
-                arrays.append(pa.array(range(first, first + piece.num_rows), pa.int64()))
-                first += piece.num_rows
-            yield pa.RecordBatch.from_arrays(arrays, schema=schema)
+            arrays = [piece.column(column.name).cast(column.type) for column in columns]
+            shaped = pa.RecordBatch.from_arrays(arrays, schema=columns)
+            yield shaped if row_number is None else numbered(shaped, row_number, first)
+            first += piece.num_rows
+
+
+def numbered(batch: pa.RecordBatch, name: str, first: int) -> pa.RecordBatch:
+    """The batch with a column at its end that counts its rows from ``first``."""
+    return batch.append_column(name, pa.array(np.arange(first, first + batch.num_rows)))
+
+
+class StrictlyRising:
+    """Whether a key rises from row to row, as it does when a table is read in its order: then none comes twice."""
+
+    def __init__(self, key: Sequence[str]) -> None:
+        self._column = key[0] if len(key) == 1 else None
+        self._last = pa.nulls(0)
+
+    def __bool__(self) -> bool:
+        return self._column is not None
+
+    def see(self, batch: pa.RecordBatch) -> None:
+        """Look at the next rows."""
+        if self._column is None or batch.num_rows == 0:
+            return
+        values = batch.column(self._column)
+        if len(self._last):
+            values = pa.concat_arrays([self._last.cast(values.type), values])
+        self._last = values[-1:]
+        if values.null_count or not pc.all(pc.less(values[:-1], values[1:]), min_count=0).as_py():
+            self._column = None

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import json
-import sys
 import time
 from datetime import datetime
 from typing import Annotated, Any
@@ -12,6 +10,7 @@ from uuid import uuid4
 import typer
 
 from shopsphere_assets.cli.moments import moment
+from shopsphere_assets.cli.output import AsJson, counts_table, print_json
 
 
 def backfill(
@@ -35,11 +34,12 @@ def backfill(
         str | None,
         typer.Option("--files", metavar="PATTERN", help="Files whose path matches, such as 'tickets/2026*'."),
     ] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="For programs.")] = False,
+    as_json: AsJson = False,
 ) -> None:
     """Read a table, or a range of it, from its source again; newer rows stay. Exit status 1 if it cannot be read."""
     from resources.settings import load_settings
-    from shopsphere_assets.cli.sources import chosen_tables, needed_sources
+    from shopsphere_assets.cli.sources import needed_sources
+    from shopsphere_assets.defs.raw import chosen_tables
     from shopsphere_assets.demo.environment import embedded_environment
     from shopsphere_assets.ingestion.backfill import Range, check_range
 
@@ -49,31 +49,27 @@ def backfill(
     with embedded_environment(load_settings(), needed_sources(), storage=False):
         row = _backfill(system, chosen, wanted)
     if as_json:
-        json.dump(row, sys.stdout, indent=2)
-        sys.stdout.write("\n")
+        print_json(row)
     else:
         _show(row)
 
 
 def _backfill(system: Any, table: Any, wanted: Any) -> dict[str, Any]:
     from resources.settings import load_settings
-    from resources.warehouse import open_warehouse
+    from shopsphere_assets.cli.sources import prepared
     from shopsphere_assets.ingestion.backfill import backfill as read_again
-    from shopsphere_assets.ingestion.batch import Destination
     from shopsphere_assets.ingestion.connections import open_source
     from shopsphere_assets.ingestion.ledger import read_state
 
     settings = load_settings()
-    warehouse = open_warehouse(settings.warehouse)
-    warehouse.prepare()
-    warehouse.ensure_tables(table.definitions)
+    destination = prepared(settings, [table])
     began = time.perf_counter()
     found = read_again(
         table,
         open_source(system, settings),
-        Destination(warehouse, settings.lake),
+        destination,
         wanted,
-        state=read_state(warehouse, [table])[table.name],
+        state=read_state(destination.warehouse, [table])[table.name],
         run_id=str(uuid4()),
     )
     names = ("rows_read", "rows_loaded", "rows_quarantined", "rows_excluded")
@@ -87,19 +83,14 @@ def _backfill(system: Any, table: Any, wanted: Any) -> dict[str, Any]:
 
 
 def _show(row: dict[str, Any]) -> None:
-    from rich.box import SIMPLE_HEAD
     from rich.console import Console
     from rich.markup import escape
-    from rich.table import Table
 
     console = Console()
-    shown = Table(
-        title="Read again from the source", title_justify="left", box=SIMPLE_HEAD, pad_edge=False, padding=(0, 1, 0, 0)
+    shown = counts_table(
+        "Read again from the source", ("batches", "read", "loaded", "quarantined", "excluded", "seconds")
     )
-    shown.add_column("table", no_wrap=True)
     names = ("batches", "rows_read", "rows_loaded", "rows_quarantined", "rows_excluded")
-    for title in ("batches", "read", "loaded", "quarantined", "excluded", "seconds"):
-        shown.add_column(title, justify="right")
     shown.add_row(row["table"], *[f"{row[name]:,}" for name in names], f"{row['seconds']:.1f}")
     console.print(shown)
     if not row["batches"]:

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import json
-import sys
 from collections import Counter
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING
 
 import typer
+
+from shopsphere_assets.cli.output import AsJson, print_json
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -20,9 +20,7 @@ _STYLES = {"ok": "green", "embedded": "cyan", "warning": "yellow", "failed": "bo
 _MARKS = {"ok": "✓", "embedded": "○", "warning": "!", "failed": "✗"}
 
 
-def doctor(
-    as_json: Annotated[bool, typer.Option("--json", help="For programs.")] = False,
-) -> None:
+def doctor(as_json: AsJson = False) -> None:
     """Check settings, stores and sources, and say what to do. Exit status 1 if anything failed."""
     from rich.console import Console
 
@@ -42,8 +40,7 @@ def doctor(
             "counts": {s.value: counts[s] for s in Status},
             "findings": [finding.as_json() for finding in findings],
         }
-        json.dump(report, sys.stdout, indent=2, ensure_ascii=False)
-        sys.stdout.write("\n")
+        print_json(report)
     else:
         output = Console()
         _show(findings, counts, Console(width=min(output.width, _WIDTH)))

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import json
-import sys
 import time
 from typing import Annotated, Any
 from uuid import uuid4
 
 import typer
+
+from shopsphere_assets.cli.output import AsJson, counts_table, print_json
 
 
 def reconcile(
@@ -18,19 +18,19 @@ def reconcile(
     may_be_empty: Annotated[
         bool, typer.Option("--may-be-empty", help="Believe a source that has no row left where the warehouse has some.")
     ] = False,
-    as_json: Annotated[bool, typer.Option("--json", help="For programs.")] = False,
+    as_json: AsJson = False,
 ) -> None:
     """Compare every table with its source and mark the rows deleted there. Exit status 1 if one cannot be compared."""
     from resources.settings import load_settings
-    from shopsphere_assets.cli.sources import chosen_tables, needed_sources
+    from shopsphere_assets.cli.sources import needed_sources
+    from shopsphere_assets.defs.raw import chosen_tables
     from shopsphere_assets.demo.environment import embedded_environment
 
     chosen = chosen_tables(table)
     with embedded_environment(load_settings(), needed_sources(), storage=False):
         rows = _reconcile(chosen, may_be_empty=may_be_empty)
     if as_json:
-        json.dump({"tables": rows}, sys.stdout, indent=2)
-        sys.stdout.write("\n")
+        print_json({"tables": rows})
     else:
         _show(rows)
     raise typer.Exit(1 if any(row["error"] for row in rows) else 0)
@@ -39,17 +39,14 @@ def reconcile(
 def _reconcile(chosen: list[tuple[Any, Any]], *, may_be_empty: bool) -> list[dict[str, Any]]:
     from resources.errors import PlatformError
     from resources.settings import load_settings
-    from resources.warehouse import open_warehouse
-    from shopsphere_assets.ingestion.batch import Destination
+    from shopsphere_assets.cli.sources import prepared
     from shopsphere_assets.ingestion.connections import open_source
     from shopsphere_assets.ingestion.ledger import read_state
     from shopsphere_assets.ingestion.reconcile import Reconciliation, why_not
     from shopsphere_assets.ingestion.reconcile import reconcile as compare
 
     settings = load_settings()
-    warehouse = open_warehouse(settings.warehouse)
-    warehouse.prepare()
-    warehouse.ensure_tables([definition for _, table in chosen for definition in table.definitions])
+    destination = prepared(settings, [table for _, table in chosen])
     run_id = str(uuid4())
     rows: list[dict[str, Any]] = []
     for system, table in chosen:
@@ -61,8 +58,8 @@ def _reconcile(chosen: list[tuple[Any, Any]], *, may_be_empty: bool) -> list[dic
                 found = compare(
                     table,
                     open_source(system, settings),
-                    Destination(warehouse, settings.lake),
-                    state=read_state(warehouse, [table])[table.name],
+                    destination,
+                    state=read_state(destination.warehouse, [table])[table.name],
                     run_id=run_id,
                     may_be_empty=may_be_empty,
                 )
@@ -86,19 +83,14 @@ def _reconcile(chosen: list[tuple[Any, Any]], *, may_be_empty: bool) -> list[dic
 
 
 def _show(rows: list[dict[str, Any]]) -> None:
-    from rich.box import SIMPLE_HEAD
     from rich.console import Console
     from rich.markup import escape
-    from rich.table import Table
 
     console = Console()
-    shown = Table(
-        title="Compared with the sources", title_justify="left", box=SIMPLE_HEAD, pad_edge=False, padding=(0, 1, 0, 0)
+    shown = counts_table(
+        "Compared with the sources", ("rows", "deleted", "set right", "quarantined", "chunks differing", "seconds")
     )
-    shown.add_column("table", no_wrap=True)
     names = ("rows_at_source", "rows_deleted", "rows_loaded", "rows_quarantined", "chunks_differing")
-    for title in ("rows", "deleted", "set right", "quarantined", "chunks differing", "seconds"):
-        shown.add_column(title, justify="right")
     compared = [row for row in rows if row["chunks"] and not row["error"]]
     for row in compared:
         shown.add_row(row["table"], *[f"{row[name]:,}" for name in names], f"{row['seconds']:.1f}")

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import json
-import sys
 import time
 from datetime import datetime
 from typing import Annotated, Any
@@ -12,6 +10,7 @@ from uuid import uuid4
 import typer
 
 from shopsphere_assets.cli.moments import moment
+from shopsphere_assets.cli.output import AsJson, counts_table, print_json
 
 
 def replay(
@@ -36,17 +35,16 @@ def replay(
             help="Build what stood just before then as replay.<source>__<table>; raw stays as it is.",
         ),
     ] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="For programs.")] = False,
+    as_json: AsJson = False,
 ) -> None:
     """Rebuild raw tables and their quarantine from the lake alone. Exit status 1 if one cannot be rebuilt."""
-    from shopsphere_assets.cli.sources import chosen_tables
+    from shopsphere_assets.defs.raw import chosen_tables
 
     if since is not None and until is not None:
         raise typer.BadParameter("what stood at a moment is made of all batches before: leave out --from")
     rows = _replay([chosen for _, chosen in chosen_tables(table)], since, until)
     if as_json:
-        json.dump({"tables": rows}, sys.stdout, indent=2)
-        sys.stdout.write("\n")
+        print_json({"tables": rows})
     else:
         _show(rows)
     raise typer.Exit(1 if any(row["error"] for row in rows) else 0)
@@ -55,21 +53,18 @@ def replay(
 def _replay(tables: list[Any], since: datetime | None, until: datetime | None) -> list[dict[str, Any]]:
     from resources.errors import PlatformError
     from resources.settings import load_settings
-    from resources.warehouse import open_warehouse
-    from shopsphere_assets.ingestion.batch import Destination
+    from shopsphere_assets.cli.sources import prepared
     from shopsphere_assets.ingestion.replay import Replay
     from shopsphere_assets.ingestion.replay import replay as rebuild
 
     settings = load_settings()
-    warehouse = open_warehouse(settings.warehouse)
-    warehouse.prepare()
-    warehouse.ensure_tables([definition for table in tables for definition in table.definitions])
+    destination = prepared(settings, tables)
     run_id = str(uuid4())
     rows: list[dict[str, Any]] = []
     for table in tables:
         began, error, found = time.perf_counter(), None, Replay()
         try:
-            found = rebuild(table, Destination(warehouse, settings.lake), run_id=run_id, since=since, until=until)
+            found = rebuild(table, destination, run_id=run_id, since=since, until=until)
         except PlatformError as fault:
             error = str(fault)
         rows.append(
@@ -89,18 +84,11 @@ def _replay(tables: list[Any], since: datetime | None, until: datetime | None) -
 
 
 def _show(rows: list[dict[str, Any]]) -> None:
-    from rich.box import SIMPLE_HEAD
     from rich.console import Console
     from rich.markup import escape
-    from rich.table import Table
 
     console = Console()
-    shown = Table(
-        title="Rebuilt from the lake", title_justify="left", box=SIMPLE_HEAD, pad_edge=False, padding=(0, 1, 0, 0)
-    )
-    shown.add_column("table", no_wrap=True)
-    for title in ("batches", "rows", "set right", "removed", "seconds"):
-        shown.add_column(title, justify="right")
+    shown = counts_table("Rebuilt from the lake", ("batches", "rows", "set right", "removed", "seconds"))
     rebuilt = [row for row in rows if row["batches"]]
     for row in rebuilt:
         counts = (f"{row[name]:,}" for name in ("batches", "rows", "rows_set_right", "rows_removed"))

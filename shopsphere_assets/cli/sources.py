@@ -8,8 +8,8 @@ from typing import Any
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
-from resources.errors import PermanentError
 from resources.settings import Settings
+from resources.warehouse import open_warehouse
 from shopsphere_assets.defs.raw import source_systems
 from shopsphere_assets.demo.environment import (
     HISTORY_DAYS,
@@ -18,8 +18,9 @@ from shopsphere_assets.demo.environment import (
     open_simulation,
     plain_errors,
 )
+from shopsphere_assets.ingestion.batch import Destination
 from shopsphere_assets.ingestion.mapping import mapped_tables
-from shopsphere_assets.ingestion.raw_table import RawTable, SourceSystem
+from shopsphere_assets.ingestion.raw_table import RawTable
 
 
 def needed_sources() -> set[str]:
@@ -27,18 +28,12 @@ def needed_sources() -> set[str]:
     return {system.name for system in source_systems() if mapped_tables(system)}
 
 
-def chosen_tables(labels: Sequence[str] | None, where: str = "--table") -> list[tuple[SourceSystem, RawTable]]:
-    """The source systems and tables with these labels (``source/table``), or all that exist here.
-
-    ``where``: what a person wrote them in. Raises :class:`PermanentError` for one that there is not.
-    """
-    known = {t.label: (system, t) for system in source_systems() for t in mapped_tables(system)}
-    unknown = sorted(set(labels or ()) - known.keys())
-    if unknown:
-        raise PermanentError(
-            f"no raw table {', '.join(unknown)}", where=where, remedy=f"use one of: {', '.join(known)}"
-        )
-    return [known[label] for label in known if not labels or label in labels]
+def prepared(settings: Settings, tables: Sequence[RawTable]) -> Destination:
+    """Where batches go, with everything in place that these tables need there."""
+    warehouse = open_warehouse(settings.warehouse)
+    warehouse.prepare()
+    warehouse.ensure_tables([definition for table in tables for definition in table.definitions])
+    return Destination(warehouse, settings.lake)
 
 
 def simulated_sources(settings: Settings) -> list[str]:

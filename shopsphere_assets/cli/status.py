@@ -2,17 +2,13 @@
 
 from __future__ import annotations
 
-import json
-import sys
 from datetime import UTC, datetime
-from typing import Annotated, Any
+from typing import Any
 
-import typer
+from shopsphere_assets.cli.output import AsJson, print_json
 
 
-def status(
-    as_json: Annotated[bool, typer.Option("--json", help="For programs.")] = False,
-) -> None:
+def status(as_json: AsJson = False) -> None:
     """Show every raw table's counts and watermark, and the current publication."""
     from resources.settings import load_settings
     from resources.warehouse import open_warehouse
@@ -37,6 +33,7 @@ def status(
                 "rows_quarantined": total.get("rows_quarantined", 0),
                 "rows_excluded": total.get("rows_excluded", 0),
                 "rows_deleted": total.get("rows_deleted", 0),
+                "rows_corrected": total.get("rows_corrected", 0),
                 "batches": total.get("batches", 0),
                 "watermark": total.get("watermark"),
                 "last_batch_at": last.isoformat() if last else None,
@@ -58,10 +55,13 @@ def status(
             "change_clock": published.changes.clock,
         }
     if as_json:
-        json.dump({"tables": rows, "publication": publication}, sys.stdout, indent=2)
-        sys.stdout.write("\n")
+        print_json({"tables": rows, "publication": publication})
     else:
         _show(rows, publication)
+
+
+# In two lines, so that a row fits into a usual terminal.
+_TITLES = {"quarantined": "quaran-\ntined", "excluded": "ex-\ncluded", "corrected": "cor-\nrected"}
 
 
 def _show(rows: list[dict[str, Any]], publication: dict[str, Any] | None) -> None:
@@ -71,14 +71,15 @@ def _show(rows: list[dict[str, Any]], publication: dict[str, Any] | None) -> Non
 
     console = Console()
     table = Table(title="Raw tables", title_justify="left", box=SIMPLE_HEAD, pad_edge=False, padding=(0, 1, 0, 0))
-    for name in ("table", "read", "loaded", "quarantined", "excluded", "deleted", "watermark", "last batch"):
+    counts = ("read", "loaded", "quarantined", "excluded", "corrected", "deleted")
+    for name in ("table", *counts, "watermark", "last batch"):
         is_text = name in ("table", "watermark", "last batch")
-        table.add_column(name, justify="left" if is_text else "right", no_wrap=True)
+        table.add_column(_TITLES.get(name, name), justify="left" if is_text else "right", no_wrap=True)
     for row in rows:
         age = row["minutes_since_last_batch"]
         table.add_row(
             row["table"],
-            *[f"{row[f'rows_{n}']:,}" for n in ("read", "loaded", "quarantined", "excluded", "deleted")],
+            *[f"{row[f'rows_{n}']:,}" for n in counts],
             (row["watermark"] or "")[:16].replace("T", " "),
             "never" if age is None else _ago(age),
         )

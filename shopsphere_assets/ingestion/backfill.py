@@ -217,16 +217,7 @@ def _of_database(table: RawTable, read: DatabaseRead, database: SqlSource, wante
     query = select(table, read, database, None)
     if conditions:
         query += f" WHERE {' AND '.join(conditions)}"
-    is_by_key = wanted.key_from is not None or wanted.key_to is not None or not conditions
-    names = (table.key[0], table.cursor) if is_by_key else (table.cursor, table.key[0])
-    by = next((name for name in names if _is_ordered(read, database, name)), None)
-    yield from database.read(query, table.key, by=by)
-
-
-def _is_ordered(read: DatabaseRead, database: SqlSource, name: str) -> bool:
-    """Whether the table can be read piece by piece in the order of this column, so that memory is bounded."""
-    is_plain = bool(read.relation) and read.columns.get(name, name) in (name, database.quote_name(name))
-    return is_plain and database.is_indexed(read.relation, name)
+    yield from database.read(query, table.key)
 
 
 def _key_expression(table: RawTable, read: DatabaseRead, database: SqlSource) -> str:

@@ -42,8 +42,7 @@ class Extraction:
             since = min(self.state.watermark, utc_now()) - self.lookback
         match self.table.read, self.source:
             case DatabaseRead() as read, SqlSource() as database:
-                by = _reading_order(self.table, read, database, since)
-                yield from database.read(select(self.table, read, database, since), self.table.key, by=by)
+                yield from database.read(select(self.table, read, database, since), self.table.key)
             case HttpRead() as read, HttpSource() as api:
                 for endpoint in read.endpoints:
                     yield from api.read(endpoint, since)
@@ -54,13 +53,6 @@ class Extraction:
                     self.files.append((file, reader.outcome))
             case _:
                 raise TypeError(f"{self.table.label} cannot be read from a {type(self.source).__name__}")
-
-
-def _reading_order(table: RawTable, read: DatabaseRead, database: SqlSource, since: datetime | None) -> str | None:
-    """The column in whose order rows can be read piece by piece: where all are read the key, else the cursor."""
-    name = table.key[0] if since is None or not read.is_incremental else table.cursor
-    is_plain = read.relation and read.columns.get(name, name) in (name, database.quote_name(name))
-    return name if is_plain and database.is_indexed(read.relation, name) else None
 
 
 def news(table: RawTable, source: Source, state: TableState) -> str | None:

@@ -1,7 +1,7 @@
 """A TCP proxy before a server, which cuts connections at a moment that the test chooses.
 
 What it cuts is gone without a word, as when a cable is pulled or a firewall forgets a connection: both sides get a
-reset. New connections are served as long as the proxy is open. It is a process of its own, as ConnectorX stops all
+reset. New connections are served as long as the proxy is open. It is a process of its own, as a client may stop all
 of Python while it connects.
 """
 

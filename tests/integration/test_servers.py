@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
-import connectorx
 import psycopg
 import pytest
 
+from resources.sql_source import SqlSource
 from tests import servers
 
 if TYPE_CHECKING:
@@ -24,8 +24,8 @@ def test_a_new_mariadb_database_is_empty_and_writable(mariadb_url: str) -> None:
         f"CREATE TABLE {name}.words (word VARCHAR(20))",
         f"INSERT INTO {name}.words VALUES ('größe'), ('日本'), ('🛒')",
     )
-    table: Any = connectorx.read_sql(mariadb_url, "SELECT word FROM words", return_type="arrow")
-    assert sorted(table.column("word").to_pylist()) == sorted(["größe", "日本", "🛒"])
+    found = [word for (word,) in SqlSource(mariadb_url).fetch("SELECT word FROM words")]
+    assert sorted(found) == sorted(["größe", "日本", "🛒"])
 
 
 def test_a_new_postgresql_database_is_empty_and_writable(postgres_url: str) -> None:

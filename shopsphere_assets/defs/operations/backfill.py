@@ -6,13 +6,10 @@ from typing import Any
 import dagster as dg
 from pydantic import Field
 
-from resources.errors import PermanentError
 from shopsphere_assets.defs.platform import Platform, faults
-from shopsphere_assets.defs.raw import source_systems
+from shopsphere_assets.defs.raw import chosen_tables
 from shopsphere_assets.ingestion.backfill import Backfill, Range, backfill, parse_moment
 from shopsphere_assets.ingestion.ledger import read_state
-from shopsphere_assets.ingestion.mapping import mapped_tables
-from shopsphere_assets.ingestion.raw_table import RawTable, SourceSystem
 
 BACKFILL_JOB = "backfill"
 
@@ -33,7 +30,7 @@ def read_again(context: dg.OpExecutionContext, platform: Platform, config: Backf
     """Read the range and record what came as a materialization of the raw table."""
     began = time.perf_counter()
     with faults(context):
-        system, table = _chosen(config.table)
+        [(system, table)] = chosen_tables([config.table], where="the run's config, table")
         wanted = Range(
             since=parse_moment(config.since) if config.since else None,
             until=parse_moment(config.until) if config.until else None,
@@ -57,15 +54,6 @@ def read_again(context: dg.OpExecutionContext, platform: Platform, config: Backf
             context.log.warning(note)
     metadata = _metadata(found, config, seconds=time.perf_counter() - began)
     context.log_event(dg.AssetMaterialization(asset_key=table.asset_key, metadata=metadata))
-
-
-def _chosen(label: str) -> tuple[SourceSystem, RawTable]:
-    known = {table.label: (system, table) for system in source_systems() for table in mapped_tables(system)}
-    if label not in known:
-        raise PermanentError(
-            f"no raw table {label}", where="the run's config, table", remedy=f"use one of: {', '.join(known)}"
-        )
-    return known[label]
 
 
 def _metadata(found: Backfill, config: BackfillConfig, *, seconds: float) -> dict[str, dg.MetadataValue[Any]]:

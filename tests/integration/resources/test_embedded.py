@@ -12,13 +12,13 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
-import connectorx
 import psycopg
 import pytest
 import sqlalchemy
 
 from resources.embedded import EmbeddedPostgres, explain
 from resources.errors import PermanentError, TransientError
+from resources.sql_source import SqlSource
 
 
 @pytest.fixture
@@ -42,8 +42,8 @@ def test_its_databases_are_there_and_every_client_understands_its_urls(server: E
     for database in ("shop", "catalogue", "dagster"):
         url = server.url(database)
         assert _answer(server, "select current_database()", database) == database
-        table: Any = connectorx.read_sql(url, "select current_database()::text as name", return_type="arrow")
-        assert table.column("name").to_pylist() == [database]
+        (chunk,) = SqlSource(url).read("select current_database()::text as name", ["name"])
+        assert chunk.rows.rows() == [(database,)]
         engine = sqlalchemy.create_engine(url)
         with engine.connect() as connection:
             assert connection.scalar(sqlalchemy.text("select current_database()")) == database

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from pathlib import Path
+from typing import Any
 
 import pyarrow as pa
 import pytest
@@ -11,7 +12,7 @@ import pytest
 from resources.errors import PermanentError, TransientError
 from resources.warehouse import TableDefinition, open_warehouse
 from resources.warehouse.file_lock import file_lock
-from resources.warehouse.rows import fits_without_loss
+from resources.warehouse.rows import StrictlyRising, fits_without_loss
 
 
 @pytest.mark.parametrize(
@@ -111,3 +112,29 @@ def test_who_comes_later_does_not_overtake_a_waiting_writer(tmp_path: Path) -> N
         events.append("reader")
     writer.join()
     assert events == ["writer", "reader"]
+
+
+@pytest.mark.parametrize(
+    ("batches", "expected"),
+    [
+        ([[1, 2, 5], [6], [7, 8]], True),
+        ([[1], [], [2]], True),
+        ([], True),
+        ([[1, 2, 2]], False),
+        ([[1, 3, 2]], False),
+        ([[1, 2], [2, 3]], False),
+        ([[1, 5], [4, 6]], False),
+        ([[1, None, 3]], False),
+        ([[None], [1]], False),
+        ([["a", "b"], ["c"]], True),
+        ([["a", "b"], ["b"]], False),
+    ],
+)
+def test_a_key_that_rises_from_row_to_row_is_known_from_one_that_may_come_twice(
+    batches: list[list[Any]], expected: bool
+) -> None:
+    rising = StrictlyRising(["key"])
+    for values in batches:
+        rising.see(pa.RecordBatch.from_pydict({"key": values}))
+    assert bool(rising) is expected
+    assert not StrictlyRising(["a", "b"])
