@@ -9,9 +9,10 @@ import os
 import secrets
 from collections.abc import Iterator
 from pathlib import Path
-from tempfile import TemporaryDirectory
+from tempfile import NamedTemporaryFile, TemporaryDirectory
 from typing import TYPE_CHECKING
 
+import certifi
 import hypothesis
 import psycopg
 import pytest
@@ -28,6 +29,21 @@ REPOSITORY = Path(__file__).resolve().parent.parent
 # The same examples at every run, and no verdict that depends on how busy the machine is.
 hypothesis.settings.register_profile("shopsphere", derandomize=True, deadline=None, database=None)
 hypothesis.settings.load_profile("shopsphere")
+
+pytest_plugins = ["tests.workers"]
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Spare the tests the system's certificates, which every client of MariaDB and of HTTP would read anew in 20 ms.
+
+    They speak to this machine only. One certificate stands for all: an empty file is refused.
+    """
+    file = NamedTemporaryFile("w", prefix="shopsphere-certificate-", suffix=".pem")  # noqa: SIM115
+    end = "-----END CERTIFICATE-----\n"
+    file.write(certifi.contents().partition(end)[0] + end)
+    file.flush()
+    os.environ["SSL_CERT_FILE"] = file.name
+    config.add_cleanup(file.close)
 
 
 @pytest.fixture(autouse=True)

@@ -139,11 +139,12 @@ def undisturbed(doors: Doors, tmp_path_factory: pytest.TempPathFactory) -> Conte
 # The sources' doors ----------------------------------------------------------------------------------------
 
 
-def free_port() -> int:
-    """A port on which nobody listens."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
+@contextmanager
+def taken_port() -> Iterator[int]:
+    """A port that is taken, so that no other test's server gets it, and on which nobody listens."""
+    with socket.socket() as holder:
+        holder.bind(("127.0.0.1", 0))
+        yield int(holder.getsockname()[1])
 
 
 def with_password(url: str, password: str) -> str:
@@ -155,7 +156,8 @@ def with_password(url: str, password: str) -> str:
 @contextmanager
 def database_away(scheme: str, source: str) -> Iterator[Variables]:
     """The address of a database server that does not run."""
-    yield {f"SHOPSPHERE_{source.upper()}_URL": f"{scheme}://shop:{SECRET}@127.0.0.1:{free_port()}/shop"}
+    with taken_port() as port:
+        yield {f"SHOPSPHERE_{source.upper()}_URL": f"{scheme}://shop:{SECRET}@127.0.0.1:{port}/shop"}
 
 
 @contextmanager
@@ -549,8 +551,8 @@ def warehouse_damaged(doors: Doors, home: Path) -> Iterator[Stored]:
 @contextmanager
 def warehouse_server_away(doors: Doors, home: Path) -> Iterator[Stored]:
     """The address of a warehouse server that does not run."""
-    url = f"postgresql://shop:{SECRET}@127.0.0.1:{free_port()}/warehouse"
-    yield from _on_server(doors, home, url)
+    with taken_port() as port:
+        yield from _on_server(doors, home, f"postgresql://shop:{SECRET}@127.0.0.1:{port}/warehouse")
 
 
 @contextmanager

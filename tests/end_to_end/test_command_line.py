@@ -26,7 +26,7 @@ from tests.end_to_end.demo_process import (
     wait_until,
 )
 
-pytestmark = pytest.mark.timeout(400)
+pytestmark = pytest.mark.timeout(600)
 
 
 @pytest.fixture
@@ -110,9 +110,7 @@ def test_other_parameters_than_the_shop_began_with_are_refused(first: Prepared, 
     assert processes_of(home) == []
 
 
-def test_the_shop_lives_on_by_days_and_to_a_date_and_a_run_takes_in_what_is_new(
-    first: Prepared, tmp_path: Path
-) -> None:
+def test_the_shop_lives_on_by_days_and_to_a_date(first: Prepared, tmp_path: Path) -> None:
     home = first.copy_to(tmp_path)
     answer = shopsphere(home, "simulate", "--days", "2", "--scale", SCALE)
     assert answer.returncode == 0, answer.stderr
@@ -122,15 +120,6 @@ def test_the_shop_lives_on_by_days_and_to_a_date_and_a_run_takes_in_what_is_new(
     answer = shopsphere(home, "simulate", "--until", "2026-04-04")
     assert answer.returncode == 1
     assert "in the shop it is 2026-04-05 already, and its time only goes forward" in answer.stderr
-
-    answer = shopsphere(home, "run")
-    assert answer.returncode == 0, answer.stdout + answer.stderr
-    assert "Published version 2: 21 tables" in answer.stdout
-    latest = shopsphere(home, "sql", "select max(sales_date) as d from fct_daily_sales", "--format", "csv")
-    assert latest.stdout == "d\n2026-04-04\n"
-    tables = {t["table"]: t for t in json.loads(shopsphere(home, "status", "--json").stdout)["tables"]}
-    assert tables["shop_db/orders"]["batches"] == 2
-    assert tables["shop_db/orders"]["watermark"] > "2026-04-04"
     assert processes_of(home) == []
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -21,17 +21,25 @@ from tests.end_to_end.demo_process import (
 if TYPE_CHECKING:
     from playwright.sync_api import Browser, Page
 
-pytestmark = pytest.mark.timeout(1200)
+pytestmark = pytest.mark.timeout(600)
 
 GROUPS = ("raw_shop_db", "staging_shop_db", "sales", "customers", "publication")
 SENSORS = ("automation", "shop_db_sensor", "hubspot_sensor", "web_logs_sensor")
 
 
-def _version(home: Path) -> int:
-    """The current publication, as a reader finds it while the demo runs."""
-    answer = shopsphere(home, "sql", "select version from publication.info", "--format", "json")
+def _published(home: Path) -> dict[str, Any]:
+    """Version and latest day of the current publication, as a reader finds it while the demo runs."""
+    query = "select (select version from publication.info) as version, max(sales_date) as day from fct_daily_sales"
+    answer = shopsphere(home, "sql", query, "--format", "json")
     assert answer.returncode == 0, answer.stderr
-    return int(json.loads(answer.stdout)[0]["version"])
+    [found] = json.loads(answer.stdout)
+    return dict(found)
+
+
+def _batches_of_orders(home: Path) -> int:
+    tables = {table["table"]: table for table in json.loads(shopsphere(home, "status", "--json").stdout)["tables"]}
+    assert tables["shop_db/orders"]["watermark"] > "2026-04-02"
+    return int(tables["shop_db/orders"]["batches"])
 
 
 def _not_materialized(demo: Demo) -> set[str]:
@@ -82,17 +90,20 @@ def _look_at(demo: Demo, browser: Browser) -> None:
 
 def test_the_shop_lives_the_marts_follow_and_ctrl_c_stops_everything(tmp_path: Path, browser: Browser) -> None:
     home = prepared().copy_to(tmp_path)
-    with running_demo(home, "--scale", SCALE, "--seconds-per-day", "60") as demo:
+    assert shopsphere(home, "simulate", "--days", "2").returncode == 0
+    with running_demo(home, "--scale", SCALE, "--seconds-per-day", "30") as demo:
         demo.wait_for_the_ui()
-        # A second demo goes on where the first stopped.
+        # A second demo goes on where the first stopped, and takes in what is new.
         assert "Published version 2: 21 tables" in demo.output
         assert "Simulating the shop" not in demo.output
         assert _not_materialized(demo) == set()
-        before = _version(home)
-        assert before >= 2
+        before = _published(home)
+        assert before["version"] >= 2
+        assert before["day"] >= "2026-04-02"
+        assert _batches_of_orders(home) >= 2
         _look_at(demo, browser)
-        wait_until(lambda: "In the shop it is now Thursday 2026-04-02." in demo.output, "the shop's next day")
-        wait_until(lambda: _version(home) > before, "marts that follow by themselves")
+        wait_until(lambda: "In the shop it is now Saturday 2026-04-04." in demo.output, "the shop's next day")
+        wait_until(lambda: _published(home)["version"] > before["version"], "marts that follow by themselves")
         assert "clock has stopped" not in demo.output
         assert processes_of(home) != []
         assert demo.interrupt() == 0
@@ -100,6 +111,6 @@ def test_the_shop_lives_the_marts_follow_and_ctrl_c_stops_everything(tmp_path: P
         assert "Traceback" not in demo.output
     wait_until(lambda: processes_of(home) == [], "the end of every process of the demo")
     # What was published stays, and the shop's time has gone on.
-    assert _version(home) > before
+    assert _published(home)["version"] > before["version"]
     state = json.loads((home / "simulator" / "state.json").read_text())
-    assert state["next_day"] > 90
+    assert state["next_day"] > 92

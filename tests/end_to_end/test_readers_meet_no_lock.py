@@ -17,12 +17,14 @@ from resources.embedded import EmbeddedPostgres
 from tests.end_to_end.pipeline import DATABASE_SOURCES, Platform, Shop, postgres_database, simulated_shop
 from tests.end_to_end.reader import PACE_SECONDS, answer_of, platform_reader
 
+pytestmark = pytest.mark.timeout(600)
+
 FIRST_DAYS = 5
 DAYS_BETWEEN = 2
-BUILDS = 4
-PUBLICATIONS_A_BUILD = 2
+BUILDS = 2
+PUBLICATIONS_A_BUILD = 4
 """More publications than builds, so that old versions are dropped from under the readers' feet as well."""
-PATIENCE_SECONDS = 60
+PATIENCE_SECONDS = 200
 
 TOTALS = """
     (select count(*) from {prefix}sales.fct_orders) as orders,

@@ -45,6 +45,8 @@ from shopsphere_assets.ingestion.raw_table import (
     database_table,
 )
 from shopsphere_assets.ingestion.reconcile import reconcile
+from shopsphere_assets.quarantine.decisions import Order, decide
+from shopsphere_assets.quarantine.entries import Filter, Quarantine, list_entries
 from tests.exactly_once.sources import ShopSource
 
 REFUNDS = database_table("shop_db", "refunds", shop_db.Refunds, "refund_id")
@@ -127,9 +129,18 @@ def run_once(place: Place) -> int:
     for table in (REFUNDS, CUSTOMERS):
         state = read_state(warehouse, [table])[table.name]
         found_late += reconcile(table, database, destination, state=state, run_id="run").rows_loaded
+    _mend(destination)
     _build(warehouse)
     warehouse.publish("run", keep=_KEPT_PUBLICATIONS)
     return found_late
+
+
+def _mend(destination: Destination) -> None:
+    """What a person does who finds refunds of -2.00."""
+    quarantine = Quarantine(destination, {REFUNDS.label: REFUNDS})
+    found = list_entries(quarantine, Filter(source=REFUNDS.source, table=REFUNDS.name, text="-2.00"))
+    order = Order("readmit", "a person", cells={"amount": "2.00"})
+    decide(quarantine, [entry.quarantine_id for entry in found], order)
 
 
 def _build(warehouse: Warehouse) -> None:

@@ -18,7 +18,7 @@ from tests.exactly_once.platform import Place, Running, compared, content, run
 from tests.exactly_once.sources import Writers, first_state
 
 # Longer than any transaction of the writers: what is committed late is still found by the watermark.
-_LOOKBACK = timedelta(seconds=5)
+_LOOKBACK = timedelta(seconds=20)
 
 
 @dataclass

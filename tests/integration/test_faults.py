@@ -30,7 +30,7 @@ from tests.exactly_once.sources import changed_state, first_state
 
 ENGINES = ("duckdb", "postgres")
 SOURCES = ("binlog_server", "wal_server")
-MANY = 6_000
+MANY = 2_000
 
 
 @pytest.fixture(scope="module")
@@ -130,7 +130,7 @@ def test_a_connection_to_the_source_that_is_cut_midway_costs_at_most_a_run(
         fill(place)
         with proxied(place.shop.url) as (url, proxy):
             shaky = replace(place, shop=replace(place.shop, url=url))
-            proxy.cut_after_received(200_000)
+            proxy.cut_after_received(70_000)
             with may_fail_in_passing():
                 run_once(shaky)
             assert proxy.cuts == 1
@@ -173,7 +173,7 @@ def test_a_connection_to_the_warehouse_that_is_cut_while_rows_are_copied_leaves_
         fill(place)
         before = content(place)
         with proxied(place.url) as (url, proxy):
-            proxy.cut_after_sent(200_000)
+            proxy.cut_after_sent(70_000)
             with pytest.raises(TransientError):
                 run_once(replace(place, url=url))
             assert proxy.cuts == 1

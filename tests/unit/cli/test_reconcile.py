@@ -8,41 +8,15 @@ from pathlib import Path
 
 import pytest
 
-from resources.settings import load_settings
-from resources.warehouse import open_warehouse
-from shopsphere_assets.defs.raw.shop_db import SHOP_DB
-from shopsphere_assets.ingestion.batch import Destination, ingest
-from shopsphere_assets.ingestion.connections import open_source
-from shopsphere_assets.ingestion.ledger import read_state
-from tests.raw_tables import good_row
 from tests.unit.cli.conftest import Shopsphere
-
-ORDERS = next(table for table in SHOP_DB.tables if table.name == "orders")
 
 
 @pytest.fixture(autouse=True)
-def shop(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Three orders that were read, of which one was deleted since, and a folder of tickets."""
-    path = tmp_path / "shop.db"
-    rows = [{**good_row(ORDERS), "order_id": str(number)} for number in (1, 2, 3)]
-    with sqlite3.connect(path) as connection:
-        connection.execute(f"CREATE TABLE orders ({', '.join(rows[0])})")
-        connection.executemany(
-            f"INSERT INTO orders VALUES ({', '.join('?' * len(rows[0]))})", [tuple(row.values()) for row in rows]
-        )
-    monkeypatch.setenv("SHOPSPHERE_SHOP_DB_URL", f"sqlite://{path}")
-    monkeypatch.setenv("SHOPSPHERE_SUPPORT_URL", str(tmp_path))
-    Path("sources.yaml").write_text("sources: {shop_db: {tables: {orders: }}, support: {}}")
-    monkeypatch.setenv("SHOPSPHERE_SOURCES_FILE", "sources.yaml")
-    settings = load_settings()
-    warehouse = open_warehouse(settings.warehouse)
-    warehouse.prepare()
-    warehouse.ensure_tables([ORDERS.definition])
-    state = read_state(warehouse, [ORDERS])["orders"]
-    ingest(ORDERS, open_source(SHOP_DB, settings), Destination(warehouse, settings.lake), state=state, run_id="run")
-    with sqlite3.connect(path) as connection:
+def shop(read_shop: Path) -> Path:
+    """One of the orders was deleted since it was read."""
+    with sqlite3.connect(read_shop) as connection:
         connection.execute("DELETE FROM orders WHERE order_id = '2'")
-    return path
+    return read_shop
 
 
 def test_deleted_rows_are_counted_here_and_in_the_status(shopsphere: Shopsphere) -> None:
