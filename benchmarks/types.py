@@ -4,6 +4,7 @@ Run as ``python -m benchmarks.types``. Every contestant loads the same small tab
 then each cell is compared with the source's. *kept*: every value means the same. *changed*, *lost*: some value
 became another one, or none, and the contestant said nothing. *error*: the load failed, so nothing went unnoticed
 and nothing arrived. *quarantined*: ours set the row aside and says why; the others were loaded as they are.
+*corrected*: ours loaded another value by a rule, and keeps the original and the rule on record.
 """
 
 from __future__ import annotations
@@ -27,7 +28,14 @@ from benchmarks.type_cases import CASES, CURSOR, KEY, VALUE, Case
 
 _LIMIT_SECONDS = 120.0
 _ENGINES: tuple[Engine, ...] = ("postgresql", "duckdb")
-_STYLES = {"kept": "green", "quarantined": "cyan", "error": "yellow", "changed": "red", "lost": "red"}
+_STYLES = {
+    "kept": "green",
+    "quarantined": "cyan",
+    "corrected": "cyan",
+    "error": "yellow",
+    "changed": "red",
+    "lost": "red",
+}
 
 
 @dataclass(frozen=True)
@@ -41,13 +49,22 @@ class Verdict:
     details: tuple[str, ...] = ()
 
 
+@dataclass(frozen=True)
+class Record:
+    """Why ours did not load a row as it was, and what it keeps of the value."""
+
+    outcome: str
+    rules: str
+    original: str | None
+
+
 def judge(contestant: Contestant, case: Case, job: Job) -> Verdict:
     """Load the case and compare each value."""
     try:
         measure(contestant.command(job, contestant.programs), folder=job.folder, limit=_LIMIT_SECONDS)
         assert contestant.relation is not None
         loaded = _cells(job, contestant.relation.format(table=case.name))
-        aside = _quarantined(job, case) if contestant.name == OURS else {}
+        records = _records(job, case) if contestant.name == OURS else {}
     except (CommandFailedError, duckdb.Error, psycopg.Error) as error:
         return Verdict(case.name, job.engine, contestant.name, "error", (_gist(str(error)),))
     outcomes: dict[str, str] = {}
@@ -55,16 +72,18 @@ def judge(contestant: Contestant, case: Case, job: Job) -> Verdict:
         cell = loaded.get(str(number))
         if cell is not None and case.is_kept(cell, value):
             continue
-        rules, original = aside.get(str(number), ("", None))
-        if original is not None and case.is_kept(original, value):
-            outcomes.setdefault("quarantined", f"{value.text!r}: {rules}")
-        elif rules:
-            outcomes["changed"] = f"{value.text!r}: {rules}, and the quarantine has {original!r}"
+        record = records.get(str(number))
+        if record is not None and record.original is not None and case.is_kept(record.original, value):
+            outcomes.setdefault(record.outcome, f"{value.text!r}: {record.rules}")
+        elif record is not None:
+            outcomes["changed"] = f"{value.text!r}: {record.rules}, and on record is {record.original!r}"
         elif cell is None:
             outcomes["lost"] = f"{value.text!r} → {'NULL' if str(number) in loaded else 'no row'}"
         else:
             outcomes["changed"] = f"{value.text!r} → {cell!r}"
-    worst = next((outcome for outcome in ("lost", "changed", "quarantined") if outcome in outcomes), "kept")
+    worst = next(
+        (outcome for outcome in ("lost", "changed", "quarantined", "corrected") if outcome in outcomes), "kept"
+    )
     return Verdict(case.name, job.engine, contestant.name, worst, tuple(outcomes.values()))
 
 
@@ -87,19 +106,30 @@ def _cells(job: Job, relation: str) -> dict[str, str | None]:
     return dict(found)
 
 
-def _quarantined(job: Job, case: Case) -> dict[str, tuple[str, str | None]]:
-    """The rows that ours set aside: the rules that they broke, and what the quarantine says was read."""
-    query = f"SELECT row_key, reasons, payload FROM quarantine.rows WHERE table_name = '{case.name}'"
+def _records(job: Job, case: Case) -> dict[str, Record]:
+    """What ours has on record of the rows that it did not load as they were, by their keys."""
+    quarantined = f"SELECT row_key, reasons, payload FROM quarantine.rows WHERE table_name = '{case.name}'"
+    corrected = (
+        "SELECT row_key, rule, original FROM quality.corrections"
+        f" WHERE table_name = '{case.name}' AND is_applied AND column_name = '{VALUE}'"
+    )
+    records = {
+        # A NUL is written out, as PostgreSQL cannot hold one.
+        key: Record("corrected", rule, original.replace("\\0", "\0"))
+        for key, rule, original in _fetched(job, corrected)
+    }
+    for key, reasons, payload in _fetched(job, quarantined):
+        rules = ", ".join(reason["rule"] for reason in json.loads(reasons))
+        records[key] = Record("quarantined", rules, json.loads(payload)[VALUE])
+    return records
+
+
+def _fetched(job: Job, query: str) -> list[Any]:
     if job.engine == "postgresql":
         with psycopg.connect(job.target) as connection:
-            found: list[Any] = connection.execute(query.encode()).fetchall()
-    else:
-        with duckdb.connect(str(job.target_file), read_only=True) as database:
-            found = database.execute(query).fetchall()
-    return {
-        key: (", ".join(reason["rule"] for reason in json.loads(reasons)), json.loads(payload)[VALUE])
-        for key, reasons, payload in found
-    }
+            return connection.execute(query.encode()).fetchall()
+    with duckdb.connect(str(job.target_file), read_only=True) as database:
+        return database.execute(query).fetchall()
 
 
 def fill(case: Case, url: str) -> None:

@@ -1,4 +1,4 @@
-"""Writes the reference pages that follow from the code: raw tables, marts, command line.
+"""Writes the reference pages that follow from the code: raw tables, marts, corrections, command line.
 
 Run it by ``make docs``. A test compares the pages with what
 this module makes, so that they cannot fall behind. Belongs here: turning declarations into Markdown. Does not
@@ -8,7 +8,7 @@ belong here: anything that the contracts, the dbt project or the commands do not
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +17,7 @@ import yaml
 from pandera.api.checks import Check
 
 from shopsphere_assets.cli.main import app
+from shopsphere_assets.corrections.registry import CORRECTORS, RULES, corrected_columns
 from shopsphere_assets.defs.raw import source_systems
 from shopsphere_assets.ingestion import validate
 from shopsphere_assets.ingestion.raw_table import DatabaseRead, FileRead, HttpRead, RawTable, SourceSystem
@@ -231,11 +232,40 @@ def _yaml(path: Path) -> Any:
     return yaml.safe_load(path.read_text(encoding="utf-8"))
 
 
+def corrections() -> str:
+    """Every rule that corrects, and which columns are corrected by which kind of rules."""
+    rules = [[f"`{rule.id}`", str(rule.version), "yes" if rule.is_sure else "no", rule.does] for rule in RULES]
+    tables = [table for system in source_systems() for table in system.tables]
+    columns: dict[str, dict[str, list[str]]] = {}
+    for table in sorted(tables, key=lambda table: table.label):
+        for name, column in corrected_columns(table.contract).by_name.items():
+            if column.kind in CORRECTORS and name not in (*table.key, table.cursor):
+                columns.setdefault(column.kind, {}).setdefault(table.label, []).append(f"`{name}`")
+    kinds = [
+        [f"`{kind}`", "; ".join(f"{label}: {', '.join(names)}" for label, names in columns[kind].items())]
+        for kind in sorted(columns)
+    ]
+    return _page(
+        "Corrections",
+        "What corrects a cell, or suggests how it could be corrected. "
+        "[correct-by-rule.md](../how-to/correct-by-rule.md) tells what becomes of it. "
+        "The truth is in `shopsphere_assets/corrections/`.",
+        "## Rules",
+        "As they stand in `quality.corrections`. What is sure is applied where the row keeps its contract by it; "
+        "anything else is suggested to a person.",
+        _table(["rule", "version", "is sure", "what it does"], rules),
+        "## Columns",
+        "By the kind of correction that the contract declares or the column's type implies; keys and cursors are never "
+        "corrected.",
+        _table(["kind", "columns"], kinds),
+    )
+
+
 def command_line() -> str:
     """Every command with its arguments and options, from the help that the commands give themselves."""
     group: Any = typer.main.get_command(app)
     parts = []
-    for name, command in group.commands.items():
+    for name, command in _commands(group):
         with command.make_context(f"shopsphere {name}", [], resilient_parsing=True) as context:
             records = [parameter.get_help_record(context) for parameter in command.get_params(context)]
             usage = command.get_usage(context).removeprefix("Usage: ").strip()
@@ -256,6 +286,15 @@ def command_line() -> str:
     )
 
 
+def _commands(group: Any, before: str = "") -> Iterator[tuple[str, Any]]:
+    """The commands of a group, and those of the groups in it, by the words that call them."""
+    for name, command in group.commands.items():
+        if hasattr(command, "commands"):
+            yield from _commands(command, f"{before}{name} ")
+        else:
+            yield before + name, command
+
+
 def _page(title: str, *parts: str) -> str:
     return "\n\n".join([f"# {title}", _NOTE, *parts]) + "\n"
 
@@ -271,6 +310,7 @@ def _one_line(text: str) -> str:
 
 PAGES: dict[str, Callable[[], str]] = {
     "reference/command-line.md": command_line,
+    "reference/corrections.md": corrections,
     "reference/marts.md": marts,
     "reference/raw-tables.md": raw_tables,
 }

@@ -33,6 +33,8 @@ class CommitPoint(StrEnum):
     """The ledger entry is written, not committed."""
     SETTLED = "settled"
     """Entries of the quarantine that are no longer open are settled, not committed."""
+    DECIDED = "decided"
+    """Decisions of a person on quarantined rows are recorded, not committed."""
     COMMITTING = "committing"
     """A transaction of the warehouse is complete and not committed."""
     COMMITTED = "committed"

@@ -33,6 +33,10 @@ class PermanentError(PlatformError):
     """A fault that a retry does not mend: a wrong password, a missing column, a malformed file."""
 
 
+class StructureError(PermanentError):
+    """The columns of a source are not those that were asked for, or not those it had before."""
+
+
 def redact(text: str) -> str:
     """``text`` without the passwords of the URLs in it."""
     return _URL_PASSWORD.sub(r"\g<head>:***@", text)

@@ -6,12 +6,14 @@ simulated or kept under :attr:`Settings.home`.
 
 from __future__ import annotations
 
+from email.errors import HeaderParseError
+from email.headerregistry import Address
 from pathlib import Path
-from typing import Literal
+from typing import Literal, Self
 from urllib.parse import unquote, urlsplit
 from zoneinfo import ZoneInfo
 
-from pydantic import Field, SecretStr, ValidationError, ValidationInfo, field_validator
+from pydantic import Field, SecretStr, ValidationError, ValidationInfo, field_validator, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from resources.errors import PermanentError
@@ -65,6 +67,16 @@ class Settings(BaseSettings):
     )
     kept_publications: int = Field(5, ge=2, description="How many publications are kept.")
 
+    alert_smtp_url: SecretStr | None = Field(
+        None, description="Mail server for alerts: smtp://user:password@host:587 (STARTTLS) or smtps://."
+    )
+    alert_email_to: str | None = Field(None, description="Who gets alerts by e-mail; several with commas between.")
+    alert_email_from: str | None = Field(None, description="The address that they come from.")
+    alert_webhook_url: SecretStr | None = Field(None, description="Where alerts are posted as JSON: https://.")
+    alert_away_minutes: int = Field(30, ge=1, description="How long a source may be away before it is an alert.")
+    dagster_ui_url: str = Field("http://127.0.0.1:3000", description="Where people open Dagster's UI; for links.")
+    steward_url: str = Field("http://127.0.0.1:3002", description="Where people open the steward's pages; for links.")
+
     @field_validator("reporting_time_zone")
     @classmethod
     def _known_time_zone(cls, value: str) -> str:
@@ -86,6 +98,42 @@ class Settings(BaseSettings):
                     "password in percent-encoding (such as %5B for [)"
                 ) from None
         return value
+
+    @field_validator("alert_smtp_url", "alert_webhook_url", "dagster_ui_url", "steward_url")
+    @classmethod
+    def _known_scheme(cls, value: SecretStr | str | None, info: ValidationInfo) -> SecretStr | str | None:
+        if value is None:
+            return None
+        parts = urlsplit(value.get_secret_value() if isinstance(value, SecretStr) else value)
+        schemes = ("smtp", "smtps") if info.field_name == "alert_smtp_url" else ("http", "https")
+        if parts.scheme not in schemes or not parts.hostname:
+            raise ValueError(f"write it as {' or '.join(f'{scheme}://host' for scheme in schemes)}")
+        return value
+
+    @field_validator("alert_email_to", "alert_email_from")
+    @classmethod
+    def _known_address(cls, value: str | None) -> str | None:
+        for address in _addresses(value):
+            try:
+                known = Address(addr_spec=address)
+            except (ValueError, IndexError, HeaderParseError):
+                raise ValueError("this is not an e-mail address, or several with commas between") from None
+            if not known.domain or not address.isascii() or not address.isprintable():
+                raise ValueError("this is not an e-mail address, or several with commas between")
+        return value
+
+    @model_validator(mode="after")
+    def _complete_mail(self) -> Self:
+        if self.alert_smtp_url is not None and not (self.alert_recipients and self.alert_email_from):
+            raise ValueError(
+                "SHOPSPHERE_ALERT_SMTP_URL needs SHOPSPHERE_ALERT_EMAIL_TO and SHOPSPHERE_ALERT_EMAIL_FROM"
+            )
+        return self
+
+    @property
+    def alert_recipients(self) -> list[str]:
+        """The addresses that alerts are sent to."""
+        return _addresses(self.alert_email_to)
 
     @property
     def state(self) -> Path:
@@ -134,11 +182,16 @@ def load_settings() -> Settings:
         ) from None
     except ValidationError as error:
         wrong = "; ".join(
-            f"SHOPSPHERE_{'_'.join(str(p) for p in e['loc']).upper()}: {e['msg']}" for e in error.errors()
+            ": ".join([f"SHOPSPHERE_{'_'.join(str(p) for p in e['loc']).upper()}"] * bool(e["loc"]) + [e["msg"]])
+            for e in error.errors()
         )
         raise PermanentError(
             wrong, where="environment or .env", remedy="correct the variables named; docs/settings.md lists all"
         ) from None
+
+
+def _addresses(value: str | None) -> list[str]:
+    return [address.strip() for address in (value or "").split(",") if address.strip()]
 
 
 def folder_of(url: str) -> Path:

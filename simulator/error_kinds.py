@@ -101,19 +101,35 @@ def malformed_url(column: str, weight: float = 1.0) -> Planting:
     return Planting("malformed_url", column, f"{column}.format", make, weight)
 
 
+def _otherwise(kind: str, column: str, otherwise: dict[str, str], values: tuple[str, ...], weight: float) -> Planting:
+    """The value in another case or another way of writing it, or one of ``values`` that says nothing of it."""
+
+    def make(row: Row, draw: int) -> Row | None:
+        value = row[column]
+        if value is None:
+            return None
+        recased = value.lower() if value.isupper() else value.upper()
+        ways = [way for way in (recased, otherwise.get(value, recased), *values) if way != value]
+        return {column: ways[draw % len(ways)]}
+
+    return Planting(kind, column, f"{column}.allowed_values", make, weight)
+
+
 def unknown_country_code(column: str, weight: float = 1.0) -> Planting:
-    """Something else than a country's ISO 3166-1 alpha-2 code."""
-    return _instead("unknown_country_code", column, "allowed_values", ("UK", "XX", "ZZ", "de", "USA", "00"), weight)
+    """Something else than the country's ISO 3166-1 alpha-2 code."""
+    otherwise = {"GB": "UK", "US": "USA", "DE": "Germany", "FR": "FRA", "BR": "Brasil"}
+    return _otherwise("unknown_country_code", column, otherwise, ("XX", "ZZ", "00"), weight)
 
 
 def unknown_currency(column: str, weight: float = 1.5) -> Planting:
-    """Something else than an ISO 4217 code that the shop uses."""
-    return _instead("unknown_currency", column, "allowed_values", ("EURO", "US$", "XXX", "usd", "DM"), weight)
+    """Something else than the currency's ISO 4217 code."""
+    otherwise = {"EUR": "EURO", "USD": "US$", "GBP": "£", "BRL": "R$"}
+    return _otherwise("unknown_currency", column, otherwise, ("XXX", "DM"), weight)
 
 
 def unknown_status(column: str, *values: str, weight: float = 1.5) -> Planting:
     """A value that the system's list does not have."""
-    return _instead("unknown_status", column, "allowed_values", values or ("UNKNOWN", "tbd", "old", "9"), weight)
+    return _otherwise("unknown_status", column, {}, values or ("UNKNOWN", "tbd", "old", "9"), weight)
 
 
 def negative_amount(column: str, weight: float = 1.5) -> Planting:
@@ -239,32 +255,14 @@ def placeholder_text(column: str, weight: float = 1.0) -> Planting:
     return _instead("placeholder_text", column, "not_a_placeholder", wrong, weight)
 
 
-_ACCENTED = {
-    "a": "á",
-    "e": "é",
-    "i": "î",
-    "o": "ö",
-    "u": "ü",
-    "A": "Á",
-    "E": "É",
-    "O": "Ö",
-    "U": "Ü",
-    "n": "ñ",
-}
-
-
 def mojibake(column: str, weight: float = 1.0) -> Planting:
     """UTF-8 that was read as Windows-1252 on its way."""
 
     def make(row: Row, draw: int) -> Row | None:
         value = row[column]
-        if not value:
+        # What has no accents cannot go wrong in this way.
+        if not value or not any("\u00c0" <= c <= "\u00ff" for c in value):
             return None
-        if not any("\u00c0" <= c <= "\u00ff" for c in value):
-            plain = next((c for c in value if c in _ACCENTED), None)
-            if plain is None:
-                return None
-            value = value.replace(plain, _ACCENTED[plain], 1)
         raw = value.encode()
         try:
             return {column: raw.decode("cp1252")}

@@ -5,7 +5,9 @@ Belongs here: loading the definitions, in this process and in one of its own. No
 
 from __future__ import annotations
 
+import atexit
 import os
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -40,7 +42,9 @@ print(len(location.resolve_asset_graph().get_all_asset_keys()), "assets")
 @cache
 def home() -> Path:
     """The folder of state that the definitions are loaded for."""
-    return Path(tempfile.mkdtemp(prefix="shopsphere-code-location-"))
+    folder = Path(tempfile.mkdtemp(prefix="shopsphere-code-location-"))
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    return folder
 
 
 @dataclass(frozen=True)

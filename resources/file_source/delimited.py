@@ -15,7 +15,7 @@ from dataclasses import dataclass
 
 import polars as pl
 
-from resources.errors import PermanentError
+from resources.errors import PermanentError, StructureError
 from resources.file_source.formats import Csv
 from resources.file_source.pieces import (
     TRUNCATED,
@@ -75,6 +75,7 @@ def read_csv(reading: Reading, file_format: Csv, *, use_bulk: bool = True) -> It
                 elif reading.content.damage is not None:
                     yield from _only(reading, reading.severed(first_line + len(lines)))
                 continue
+            reading.header = tuple(header.names)
             selected = _select(reading, header, file_format)
         frames, rejections = _parse(reading, lines, header, selected, use_bulk=use_bulk)
         carried = lines.rest()
@@ -209,7 +210,7 @@ def _select(reading: Reading, header: _Header, file_format: Csv) -> dict[str, in
         name = file_format.columns.get(column, column)
         found = places.get(_folded(name), [])
         if len(found) != 1:
-            raise PermanentError(
+            raise StructureError(
                 f"column {name!r} stands {len(found)} times in the header"
                 if found
                 else f"column {name!r} is missing; the header has {', '.join(map(repr, header.names))}",

@@ -33,12 +33,16 @@ class Rejection:
 
 @dataclass
 class Reading:
-    """One file as it is being read: where it is, what is wanted of it, what became of it."""
+    """One file as it is being read: where it is, what is wanted of it, what became of it.
+
+    ``header``: the names of its columns where the file itself says them, once that line was read.
+    """
 
     path: str
     content: Content
     content_hash: str
     columns: tuple[str, ...] | None
+    header: tuple[str, ...] = ()
     status: Status = "read"
     notes: list[str] = field(default_factory=list)
 

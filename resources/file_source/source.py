@@ -83,6 +83,11 @@ class FileReader(Iterator[Chunk]):
         return chunk
 
     @property
+    def header(self) -> tuple[str, ...]:
+        """The columns that the file itself names, known from the first chunk on; empty where it names none."""
+        return self._reading.header
+
+    @property
     def outcome(self) -> FileOutcome:
         """What became of the file; only after the last chunk."""
         if not self._is_finished:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import signal
+from contextlib import ExitStack
 from typing import Annotated
 
 import typer
@@ -24,6 +26,7 @@ def demo(
     from shopsphere_assets.cli.dagster_services import check_port_is_free, dagster_services
     from shopsphere_assets.cli.materialize import fail_abandoned_runs, materialize, show
     from shopsphere_assets.cli.sources import needed_sources, simulate_if_new, simulated_sources
+    from shopsphere_assets.cli.steward import steward_service
     from shopsphere_assets.demo.clock import living_shop
     from shopsphere_assets.demo.environment import embedded_environment
 
@@ -39,8 +42,18 @@ def demo(
         simulate_if_new(simulated, complete, console, wanted)
         fail_abandoned_runs()
         show(materialize(console), console)
-        with dagster_services(home, complete.state / "logs", port) as services:
-            console.print(f"\nThe Dagster UI is at [bold link]http://127.0.0.1:{port}[/]. Ctrl-C stops everything.")
+        logs = complete.state / "logs"
+        # The page first, as it wants the warehouse for a moment, which Dagster keeps busy.
+        ui = f"http://127.0.0.1:{port}"
+        with ExitStack() as stack:
+            page = stack.enter_context(steward_service(logs, port + 2))
+            for name, url in (("dagster_ui_url", ui), ("steward_url", page)):
+                if name not in complete.model_fields_set:
+                    # For links in alerts and reports.
+                    os.environ[f"SHOPSPHERE_{name.upper()}"] = url
+            services = stack.enter_context(dagster_services(home, logs, port))
+            console.print(f"\nRows that were set aside wait for you at [bold link]{page}[/].")
+            console.print(f"The Dagster UI is at [bold link]{ui}[/]. Ctrl-C stops everything.")
             if exit_when_ready:
                 return
             is_alive = bool(simulated) and seconds_per_day > 0

@@ -9,15 +9,19 @@ from rich.console import Console
 from rich.markup import escape
 
 from resources.errors import PlatformError
+from shopsphere_assets.cli.alerts import alerts
 from shopsphere_assets.cli.backfill import backfill
 from shopsphere_assets.cli.demo import demo
 from shopsphere_assets.cli.doctor import doctor
+from shopsphere_assets.cli.quarantine import app as quarantine
 from shopsphere_assets.cli.reconcile import reconcile
 from shopsphere_assets.cli.replay import replay
+from shopsphere_assets.cli.report import report
 from shopsphere_assets.cli.run import run
 from shopsphere_assets.cli.simulate import simulate
 from shopsphere_assets.cli.sql import sql
 from shopsphere_assets.cli.status import status
+from shopsphere_assets.cli.steward import steward
 
 app = typer.Typer(
     name="shopsphere",
@@ -26,8 +30,9 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode="rich",
 )
-for command in (demo, run, reconcile, backfill, replay, status, sql, doctor, simulate):
+for command in (demo, run, reconcile, backfill, replay, status, report, alerts, sql, doctor, simulate, steward):
     app.command()(command)
+app.add_typer(quarantine, name="quarantine")
 
 
 def main() -> None:

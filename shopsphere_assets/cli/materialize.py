@@ -50,12 +50,18 @@ class Outcome:
         return not self.failures and self.publication is not None
 
 
+_POOL_SECONDS = 3_600
+_POOL_OVERFLOW = 20
+
+
 def materialize(console: Console, *, verbose: bool = False) -> Outcome:
     """Run the jobs ``ingest`` and ``build`` on the instance of ``DAGSTER_HOME``."""
     began = time.perf_counter()
     outcome = Outcome()
     location = dg.Definitions.merge(defs())
     with dg.DagsterInstance.get() as instance, _progress(console, verbose) as handler:
+        # Otherwise each of some two thousand reads and writes of a run's records connects anew.
+        instance.optimize_for_webserver(statement_timeout=0, pool_recycle=_POOL_SECONDS, max_overflow=_POOL_OVERFLOW)
         ingest = location.resolve_job_def(INGEST_JOB)
         blocked = _execute(ingest, instance, outcome, handler, "Ingesting", None)
         build = location.resolve_job_def(BUILD_JOB)
@@ -142,7 +148,7 @@ def _warning(evaluation: dg.AssetCheckEvaluation) -> str:
     if reference:
         column = reference[1].removeprefix(f"{evaluation.asset_key.path[-1].partition('_')[2]}_")
         return f"{asset}: {rows} name a {column} that {reference[2]} does not hold (late, or in quarantine)"
-    return f"{asset}: {rows} fail {evaluation.check_name}"
+    return f"{asset}: {evaluation.description or f'{rows} fail {evaluation.check_name}'}"
 
 
 def _note_rows(event: dg.DagsterEvent, outcome: Outcome) -> None:

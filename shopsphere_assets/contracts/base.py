@@ -7,6 +7,7 @@ contracts are registered once here as Pandera checks, so that a contract only na
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from datetime import UTC, date, datetime
 from typing import Annotated, Any, Literal
 
@@ -26,6 +27,24 @@ PersonalData = Literal["identity", "contact", "location", "demographic", "online
 
 Purpose = Literal["fulfilment", "analytics", "marketing", "support", "fraud_prevention"]
 """What a column may be used for."""
+
+Correction = Literal[
+    "allowed_value", "boolean", "city", "country", "currency", "date", "email", "first_name", "language", "last_name",
+    "moment", "number", "path", "phone", "postal_code", "region", "street", "text", "url",
+]  # fmt: skip
+"""By which rules a column is corrected; the rules themselves are in ``shopsphere_assets/corrections``."""
+
+
+@dataclass(frozen=True)
+class Imputation:
+    """What stands in for a missing value in the marts: what is typical for its group, or for all where that is small.
+
+    ``by``: the column that says the group. Every such cell is flagged, in a column ``is_<column>_imputed``.
+    """
+
+    method: Literal["mean", "median", "mode"]
+    by: str
+
 
 CURRENCIES = ("USD", "EUR", "GBP", "BRL", "CAD", "AUD", "JPY", "CHF", "SEK", "PLN")
 COUNTRIES = (
@@ -57,6 +76,9 @@ PLACEHOLDERS = (
 # does not put behind it; U+FFFD is what a lossy decoder leaves.
 MOJIBAKE_PATTERN = (
     "[\u00c2\u00c3][\u0080-\u00bf\u0152\u0153\u0160\u0161\u0178\u017d\u017e\u0192\u02c6\u02dc\u2013-\u2122]"
+    # Of Polish, Czech, Turkish …: behind these two, which do begin words, no quotation marks and dashes.
+    "|[\u00c4\u00c5][\u0080-\u00aa\u00ac-\u00ba\u00bc-\u00bf\u0152\u0153\u0160\u0161\u0178\u017d\u017e\u0192\u02c6\u02dc"
+    "\u201a\u2020-\u2022\u2030\u2039\u203a\u20ac\u2122]"
     "|\u00e2[\u20ac\u201a\u201e\u2020]|\ufffd"
 )
 
@@ -71,15 +93,29 @@ def column(
     unit: str | None = None,
     personal: PersonalData | None = None,
     purposes: tuple[Purpose, ...] = ("analytics",),
+    correction: Correction | None = None,
+    references: str | None = None,
+    imputation: Imputation | None = None,
     **checks: Any,
 ) -> Any:
     """A contract's column.
 
     ``description``: what a business person reads in the catalogue. ``required``: whether a null breaks
     the rule ``required``. ``unit``: the unit of a number, where it has one. ``personal``: the kind of
-    personal data it holds, if any. ``purposes``: what it may be used for. ``checks``: Pandera checks.
+    personal data it holds, if any. ``purposes``: what it may be used for. ``correction``: by which
+    rules it is corrected, where its type and its checks do not say so (a date, a number, a listed value).
+    ``references``: the column whose values it takes, as ``source/table.column``; what is not there costs consistency
+    and breaks no rule. ``imputation``: what stands in for a missing value in the marts; raw keeps it missing.
+    ``checks``: Pandera checks.
     """
-    metadata = {"unit": unit, "personal": personal, "purposes": list(purposes)}
+    metadata = {
+        "unit": unit,
+        "personal": personal,
+        "purposes": list(purposes),
+        "correction": correction,
+        "references": references,
+        "imputation": imputation,
+    }
     return pa.Field(nullable=not required, description=description, metadata=metadata, **checks)
 
 
@@ -128,16 +164,24 @@ def not_a_placeholder(data: PolarsData, *, real: bool) -> pl.LazyFrame:
     return data.lazyframe.select((~text.is_in(PLACEHOLDERS) & (text != "")) == real)
 
 
-def name(description: str, *, required: bool = True, **more: Any) -> Any:
-    """A person's given or family name."""
-    more.setdefault("personal", "identity")
-    return column(description, required=required, clean_text=True, not_a_placeholder=True, **more)
+def first_name(description: str, *, required: bool = True) -> Any:
+    """A person's given name."""
+    return _name(description, required=required, correction="first_name")
+
+
+def last_name(description: str, *, required: bool = True) -> Any:
+    """A person's family name."""
+    return _name(description, required=required, correction="last_name")
+
+
+def _name(description: str, **more: Any) -> Any:
+    return column(description, personal="identity", clean_text=True, not_a_placeholder=True, **more)
 
 
 def email(description: str, *, required: bool = True, **more: Any) -> Any:
     """An e-mail address."""
     more.setdefault("purposes", ("fulfilment", "marketing", "support"))
-    return column(description, required=required, personal="contact", email_format=True, **more)
+    return column(description, required=required, personal="contact", correction="email", email_format=True, **more)
 
 
 def phone(description: str, *, required: bool = False) -> Any:
@@ -147,6 +191,7 @@ def phone(description: str, *, required: bool = False) -> Any:
         required=required,
         personal="contact",
         purposes=("fulfilment", "support"),
+        correction="phone",
         str_matches=PHONE_PATTERN,
     )
 
@@ -154,6 +199,37 @@ def phone(description: str, *, required: bool = False) -> Any:
 def text(description: str, *, required: bool = True, **more: Any) -> Any:
     """Text that a person typed or reads."""
     return column(description, required=required, clean_text=True, **more)
+
+
+def street(description: str, *, required: bool = True, **more: Any) -> Any:
+    """A street with its house number."""
+    return text(description, required=required, personal="location", correction="street", **more)
+
+
+def city(description: str, *, required: bool = True, **more: Any) -> Any:
+    """A town."""
+    return text(description, required=required, personal="location", correction="city", **more)
+
+
+def region(description: str, *, required: bool = True, **more: Any) -> Any:
+    """A state, province or county."""
+    return text(description, required=required, personal="location", correction="region", **more)
+
+
+def postal_code(description: str, *, required: bool = True, **more: Any) -> Any:
+    """A postal code as typed."""
+    more.setdefault("personal", "location")
+    return column(description, required=required, correction="postal_code", str_matches=POSTAL_CODE_PATTERN, **more)
+
+
+def country(description: str, *, required: bool = True, **more: Any) -> Any:
+    """A country by its code in ISO 3166-1 alpha-2."""
+    return column(description, required=required, correction="country", isin=COUNTRIES, **more)
+
+
+def currency(description: str, *, required: bool = True, **more: Any) -> Any:
+    """A currency by its code in ISO 4217."""
+    return column(description, required=required, correction="currency", isin=CURRENCIES, **more)
 
 
 def amount(description: str, *, required: bool = True, **more: Any) -> Any:

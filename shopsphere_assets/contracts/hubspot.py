@@ -5,13 +5,15 @@ from __future__ import annotations
 import polars as pl
 
 from shopsphere_assets.contracts.base import (
-    COUNTRIES,
     Contract,
     Timestamp,
+    city,
     column,
+    country,
     email,
+    first_name,
+    last_name,
     moment,
-    name,
     not_before,
     phone,
     text,
@@ -23,11 +25,11 @@ class Contacts(Contract):
 
     contact_id: str = column("HubSpot's number of the contact (hs_object_id).")
     email: str = email("E-mail address.")
-    first_name: str = name("Given name.", required=False)
-    last_name: str = name("Family name.", required=False)
+    first_name: str = first_name("Given name.", required=False)
+    last_name: str = last_name("Family name.", required=False)
     phone: str = phone("Telephone number as typed.")
-    city: str = text("Town.", required=False, personal="location")
-    country_code: str = column("Country (ISO 3166-1 alpha-2).", required=False, personal="location", isin=COUNTRIES)
+    city: str = city("Town.", required=False)
+    country_code: str = country("Country (ISO 3166-1 alpha-2).", required=False, personal="location")
     lifecycle_stage: str = column(
         "Where the contact stands.",
         required=False,
@@ -62,7 +64,7 @@ class EmailEvents(Contract):
     """What happened to each e-mail that was sent."""
 
     event_id: str = column("HubSpot's number of the event.")
-    campaign_id: str = column("The marketing e-mail it belongs to.")
+    campaign_id: str = column("The marketing e-mail it belongs to.", references="hubspot/campaigns.campaign_id")
     event_type: str = column(
         "What happened.",
         isin=("SENT", "DELIVERED", "OPEN", "CLICK", "BOUNCE", "DEFERRED", "DROPPED", "SPAMREPORT", "UNSUBSCRIBE"),

@@ -13,8 +13,12 @@ class Tickets(Contract):
     ticket_id: str = column("The help desk's number of the ticket.")
     requester_email: str = email("Who asked.", purposes=("support",))
     requester_name: str = text("Name given.", required=False, personal="identity")
-    customer_id: pl.Int64 = column("The customer, where known.", required=False)
-    order_id: pl.Int64 = column("The order concerned, where known.", required=False)
+    customer_id: pl.Int64 = column(
+        "The customer, where known.", references="shop_db/customers.customer_id", required=False
+    )
+    order_id: pl.Int64 = column(
+        "The order concerned, where known.", references="shop_db/orders.order_id", required=False
+    )
     channel: str = column("How the request came.", isin=("email", "chat", "phone", "web"))
     subject: str = text("Headline.", required=False, personal="free_text")
     body: str = text("Text.", required=False, personal="free_text", purposes=("support",))

@@ -9,6 +9,7 @@ from collections.abc import Iterator, Sequence
 
 from resources.errors import PlatformError
 from resources.settings import load_settings
+from shopsphere_assets.diagnosis.alerts import check_alerts
 from shopsphere_assets.diagnosis.configuration import check_variables
 from shopsphere_assets.diagnosis.finding import Finding, failed
 from shopsphere_assets.diagnosis.mapped_sources import existing_tables
@@ -33,6 +34,7 @@ def diagnose(systems: Sequence[SourceSystem]) -> Iterator[Finding]:
     yield from check_warehouse(settings)
     yield from check_dagster_storage(settings)
     yield from check_dbt_project(settings)
+    yield from check_alerts(settings)
     tables, findings = existing_tables(settings, systems)
     yield from findings
     for system in systems:

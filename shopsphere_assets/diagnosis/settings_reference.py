@@ -50,7 +50,7 @@ def _is_secret(field: FieldInfo) -> bool:
 def _unset(name: str, default: Any) -> str:
     if default is not None:
         return f"`{default}`"
-    return "embedded" if name.endswith("_url") else "none"
+    return "embedded" if name.endswith("_url") and not name.startswith("alert_") else "none"
 
 
 def _bounds(field: FieldInfo) -> str:

@@ -13,14 +13,18 @@ from collections.abc import Collection, Iterable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
+from functools import partial
 from pathlib import Path
 from uuid import uuid4
 
 from resources.commit_points import CommitPoint, reached
+from resources.errors import StructureError
 from resources.file_source import FileOutcome, FileVersion
 from resources.reading import Chunk
 from resources.warehouse import ParquetRows, Warehouse
-from shopsphere_assets.ingestion.extract import Extraction, Source
+from shopsphere_assets.ingestion.corrected import known_places
+from shopsphere_assets.ingestion.decisions import Decision, decision_rows, record_decisions
+from shopsphere_assets.ingestion.extract import Extraction, Source, describe
 from shopsphere_assets.ingestion.lake import BatchWriter, remove_unfinished
 from shopsphere_assets.ingestion.landing import Landing, StartedAnew
 from shopsphere_assets.ingestion.ledger import (
@@ -35,7 +39,10 @@ from shopsphere_assets.ingestion.ledger import (
 )
 from shopsphere_assets.ingestion.raw_table import BATCH_ID, DELETED_AT, LOADED_AT, RawTable
 from shopsphere_assets.ingestion.settlement import settle
+from shopsphere_assets.ingestion.validate import Judge, divide
 from shopsphere_assets.ingestion.versions import keep_versions
+from shopsphere_assets.quality.profiles import profile_of, write_profile
+from shopsphere_assets.quality.schema_versions import SchemaWatch
 
 
 @dataclass(frozen=True)
@@ -60,17 +67,26 @@ def ingest(
     ``state``: what the ledger says of the table. ``lookback``: how far behind the watermark rows that were
     committed late are looked for. Raises :class:`PlatformError`; nothing is loaded then.
     """
-    extraction = Extraction(table, source, state, lookback)
-    return load_chunks(
-        table,
-        extraction.chunks(),
-        destination,
-        run_id=run_id,
-        kind="full" if state.watermark is None else "incremental",
-        order_by=table.cursor,
-        watermark=state.watermark,
-        files=extraction.files,
-    )
+    schema = SchemaWatch(table, destination.warehouse)
+    try:
+        columns = describe(table, source)
+        if columns:
+            schema.saw(columns)
+        extraction = Extraction(table, source, state, lookback, on_columns=schema.saw)
+        return load_chunks(
+            table,
+            extraction.chunks(),
+            destination,
+            run_id=run_id,
+            kind="full" if state.watermark is None else "incremental",
+            order_by=table.cursor,
+            watermark=state.watermark,
+            files=extraction.files,
+            schema=schema,
+        )
+    except StructureError:
+        schema.keep_stopped(utc_now())
+        raise
 
 
 def load_chunks(
@@ -85,6 +101,9 @@ def load_chunks(
     files: Sequence[tuple[FileVersion, FileOutcome]] = (),
     log_position: str | None = None,
     gone_entries: Collection[str] = (),
+    decisions: Sequence[Decision] = (),
+    judge: Judge | None = None,
+    schema: SchemaWatch | None = None,
 ) -> BatchReport | None:
     """Judge, land and load ``chunks`` as one batch; returns None where they hold nothing.
 
@@ -92,16 +111,21 @@ def load_chunks(
     chunks come in the order of the changes. ``watermark``: where the table stood before; the batch's own is not
     lower. ``files``: the files that the chunks were read from; may grow until the last chunk. ``log_position``:
     recorded with the batch, which is then written even without rows. ``gone_entries``: identifiers of quarantined
-    rows without a key that are gone from the source. Raises :class:`PlatformError`; nothing is loaded then.
+    rows without a key that are gone from the source. ``decisions``: what a person decided on quarantined rows, of
+    which the chunks are those to be taken in. ``judge``: what divides a chunk, where that is not the contract with
+    what the table's other rows tell. ``schema``: what became of the source's columns; kept with the batch.
+    Raises :class:`PlatformError`; nothing is loaded then.
     """
     started_at = utc_now()
     batch_id = f"{started_at:%Y%m%dT%H%M%S}-{uuid4().hex[:10]}"
     remove_unfinished(destination.lake, table)
     origin = {"kind": kind, "order_by": order_by}
     writer = BatchWriter(destination.lake, table, batch_id, started_at, origin)
-    with Landing(table, chunks, writer, watermark) as landing:
+    profile = profile_of(table, kind, watermark)
+    judge = judge or partial(divide, known_places=known_places(destination.warehouse, table))
+    with Landing(table, chunks, writer, watermark, profile, judge) as landing:
         while True:
-            if not landing.has_rows() and writer.is_empty and not (files or gone_entries or log_position):
+            if not landing.has_rows() and writer.is_empty and not (files or gone_entries or log_position or decisions):
                 return None
             with suppress(StartedAnew), destination.warehouse.transaction() as transaction:
                 keys = 0
@@ -123,19 +147,21 @@ def load_chunks(
                     rows_read=writer.rows_valid + writer.rows_quarantined,
                     rows_loaded=keys,
                     rows_quarantined=writer.rows_quarantined,
+                    rows_corrected=writer.rows_corrected,
                     # Repeated rows and versions of a row that a later one in the same batch replaces.
                     rows_excluded=writer.rows_valid - keys,
                     bytes_read=landing.bytes_read,
                     # What is not read in the order of changes: what lies between is still to be read.
-                    watermark=watermark if kind in ("reconciliation", "backfill") else landing.watermark,
+                    watermark=watermark if kind in ("reconciliation", "backfill", "readmission") else landing.watermark,
                     lake_path=str(writer.folder.relative_to(destination.lake)),
                     contract_version=contract_version(table),
                     sequence=next_sequence(transaction),
                     kind=kind,
                     log_position=log_position,
-                    notes=tuple(file_notes(files)),
+                    notes=(*file_notes(files), *(schema.notes if schema else ())),
                 )
                 writer.settle(gone_entries)
+                writer.decide(decision_rows(decisions, batch_id, report.finished_at))
                 landed = writer.commit(manifest_record(report, files, last_batch(transaction, table)))
                 deleted = ParquetRows([landed.deleted]) if landed.deleted else None
                 constants = {BATCH_ID: batch_id, LOADED_AT: started_at}
@@ -156,6 +182,11 @@ def load_chunks(
                         deleted_at=started_at,
                     )
                 write_entries(transaction, report, landed, files)
+                record_decisions(transaction, landed.decisions)
+                if profile is not None:
+                    write_profile(transaction, profile, batch_id, report.finished_at)
+                if schema is not None:
+                    schema.keep(transaction, batch_id, report.finished_at)
                 settle(transaction, table, landed, batch_id=batch_id, order_by=order_by, at=report.finished_at)
                 reached(CommitPoint.SETTLED)
                 return report

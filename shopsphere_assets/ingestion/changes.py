@@ -23,15 +23,16 @@ import polars as pl
 
 from resources.change_log import ChangeLog, LoggedTable, LogLostError, TableChanges
 from resources.commit_points import CommitPoint, reached
-from resources.errors import PermanentError, TransientError
+from resources.errors import PermanentError, StructureError, TransientError
 from resources.reading import Chunk
 from resources.sql_source import SqlSource
 from resources.warehouse import Warehouse
 from shopsphere_assets.ingestion.batch import Destination, load_chunks
 from shopsphere_assets.ingestion.coerce import as_text, coerce
-from shopsphere_assets.ingestion.extract import select
-from shopsphere_assets.ingestion.ledger import BatchReport, Kind, read_state
+from shopsphere_assets.ingestion.extract import describe, select
+from shopsphere_assets.ingestion.ledger import BatchReport, Kind, read_state, utc_now
 from shopsphere_assets.ingestion.raw_table import BATCH_ID, DELETED_AT, DatabaseRead, RawTable
+from shopsphere_assets.quality.schema_versions import SchemaWatch
 
 log = logging.getLogger(__name__)
 
@@ -266,11 +267,15 @@ class _Capture:
         """Read the table as it stands. Its place in the log is recorded at the end: killed before, it begins anew."""
         captured = self.captured[table.name]
         read = _read_of(table)
+        schema = SchemaWatch(table, self._destination.warehouse)
         try:
             structure = self._log.structure(read.relation)
             position = self._log.position()
+            schema.saw(describe(table, self._source) or {})
             query = select(table, read, self._source, None)
         except PermanentError as error:
+            if isinstance(error, StructureError):
+                schema.keep_stopped(utc_now())
             captured.error = error
             return
         if reason:
@@ -278,7 +283,9 @@ class _Capture:
         if structure.unknown:
             self._note(table, f"columns that the contract does not know are left out: {', '.join(structure.unknown)}")
         rows = self._source.read(query, table.key)
-        full = self._load(table, rows, kind="full")
+        for note in schema.notes:
+            self._note(table, note)
+        full = self._load(table, rows, kind="full", schema=schema)
         standing = _Standing(position, structure.fingerprint)
         gone = self._gone(table, full)
         self._load(table, [Chunk(rows=pl.DataFrame(), bytes_read=0, deleted=gone)], kind="reconciliation", at=standing)
@@ -388,9 +395,15 @@ class _Capture:
     # -- to raw -----------------------------------------------------------------------------------------------
 
     def _load(
-        self, table: RawTable, chunks: Iterable[Chunk], *, kind: Kind, at: _Standing | None = None
+        self,
+        table: RawTable,
+        chunks: Iterable[Chunk],
+        *,
+        kind: Kind,
+        at: _Standing | None = None,
+        schema: SchemaWatch | None = None,
     ) -> BatchReport | None:
-        """Load one batch; ``at``: where the table stands after it."""
+        """Load one batch; ``at``: where the table stands after it. ``schema``: what became of its columns."""
         report = load_chunks(
             table,
             chunks,
@@ -401,6 +414,7 @@ class _Capture:
             order_by=None,
             watermark=self._watermarks[table.name],
             log_position=None if at is None else str(at),
+            schema=schema,
         )
         if report is not None:
             self._watermarks[table.name] = report.watermark

@@ -26,8 +26,9 @@ from resources.sql_source import SqlSource
 from resources.warehouse import Warehouse
 from shopsphere_assets.contracts.base import EARLIEST_MOMENT, LATEST_MOMENT
 from shopsphere_assets.ingestion.coerce import coerce
+from shopsphere_assets.ingestion.decisions import STANDING
 from shopsphere_assets.ingestion.extract import Source, relation, select
-from shopsphere_assets.ingestion.raw_table import DELETED_AT, DatabaseRead, HttpRead, RawTable
+from shopsphere_assets.ingestion.raw_table import BATCH_ID, DELETED_AT, DatabaseRead, HttpRead, RawTable
 from shopsphere_assets.ingestion.validate import plausible_moments
 
 CHANGED_AT = "_changed_at"
@@ -199,9 +200,10 @@ def typed_keys(rows: pl.DataFrame, table: RawTable) -> pl.DataFrame:
 
 
 class WarehouseSide:
-    """What the warehouse holds of a table: raw rows that are not marked deleted, and open entries of the quarantine.
+    """What the warehouse holds of a table: raw rows not marked as deleted, and standing entries of the quarantine.
 
-    Of a row that has both, the entry counts, as it is the newer version. ``is_by_value``: whether keys are their
+    Of a row that has both, the entry counts, as it is the newer version. A raw row that was re-admitted from the
+    quarantine is not what the source holds; its entry is. ``is_by_value``: whether keys are their
     own positions.
     """
 
@@ -254,8 +256,8 @@ class WarehouseSide:
         )
 
     def keyless_entries(self) -> set[str]:
-        """The identifiers of the open entries that have no usable key."""
-        found = self._warehouse.query(f"{self._standing()} SELECT quarantine_id FROM open_entries WHERE key IS NULL")
+        """The identifiers of the standing entries that have no usable key."""
+        found = self._warehouse.query(f"{self._standing()} SELECT quarantine_id FROM entries WHERE key IS NULL")
         return set(found.column(0).to_pylist())
 
     def _within(self, within: Selection) -> str:
@@ -267,9 +269,9 @@ class WarehouseSide:
         return "key" if self._is_by_value else _hash("key", self._dialect)
 
     def _standing(self, columns: str = "") -> str:
-        """Common table expressions: ``open_entries``, and what stands, by ``key``, with the key's ``columns``."""
+        """Common table expressions: ``entries``, and what stands, by ``key``, with the key's ``columns``."""
         table = self._table
-        where = f"source = {_literal(table.source)} AND table_name = {_literal(table.name)} AND settled_at IS NULL"
+        own_table = f"source = {_literal(table.source)} AND table_name = {_literal(table.name)}"
         key = self._integer_of("row_key") if self._is_by_value else "NULLIF(row_key, '')"
         raw_key = f'raw."{table.key[0]}"'
         if not self._is_by_value:
@@ -280,13 +282,15 @@ class WarehouseSide:
         own = "".join(f', raw."{name}"' for name in table.key) if columns else ""
         none = ", NULL" * len(table.key) if columns else ""
         return (
-            f"WITH open_entries AS (SELECT {key} AS key, row_key, quarantine_id, changed_at"
-            f" FROM quarantine.rows WHERE {where}),"
+            f"WITH entries AS (SELECT {key} AS key, row_key, quarantine_id, changed_at"
+            f" FROM quarantine.rows WHERE {own_table} AND {STANDING}),"
             f' standing AS (SELECT {raw_key} AS key, raw."{table.cursor}" AS changed_at, NULL AS row_key{own}'
             f' FROM {table.definition} AS raw WHERE raw."{DELETED_AT}" IS NULL'
             # Not NOT EXISTS: PostgreSQL, which knows no statistics of fresh entries, would loop over them.
-            f" AND {raw_key} NOT IN (SELECT key FROM open_entries WHERE key IS NOT NULL)"
-            f" UNION ALL SELECT key, changed_at, row_key{none} FROM open_entries)"
+            f" AND {raw_key} NOT IN (SELECT key FROM entries WHERE key IS NOT NULL)"
+            f' AND raw."{BATCH_ID}" NOT IN'
+            f" (SELECT batch_id FROM ledger.batches WHERE {own_table} AND kind = 'readmission')"
+            f" UNION ALL SELECT key, changed_at, row_key{none} FROM entries)"
         )
 
     def _integer_of(self, text: str) -> str:

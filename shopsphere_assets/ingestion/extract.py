@@ -7,13 +7,13 @@ question whether there is anything new. Does not belong here: how the bytes trav
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from resources.errors import PermanentError
-from resources.file_source import FileOutcome, FileSource, FileVersion
+from resources.errors import StructureError
+from resources.file_source import FileOutcome, FileReader, FileSource, FileVersion
 from resources.http_source import HttpSource
 from resources.reading import Chunk
 from resources.sql_source import SqlSource
@@ -26,13 +26,17 @@ Source = SqlSource | HttpSource | FileSource
 
 @dataclass
 class Extraction:
-    """One read of one table: iterate over :meth:`chunks`, then look at ``files``."""
+    """One read of one table: iterate over :meth:`chunks`, then look at ``files``.
+
+    ``on_columns``: told the columns that each file names, before its rows; may refuse them by an error.
+    """
 
     table: RawTable
     source: Source
     state: TableState
     lookback: timedelta
     files: list[tuple[FileVersion, FileOutcome]] = field(default_factory=list)
+    on_columns: Callable[[Mapping[str, str]], None] | None = None
 
     def chunks(self) -> Iterator[Chunk]:
         """What is new at the source, in chunks. Raises :class:`PlatformError` where it cannot be read."""
@@ -49,10 +53,28 @@ class Extraction:
             case FileRead() as read, FileSource() as folder:
                 for file in unread_files(read, folder, self.state):
                     reader = folder.read(file, read.format, required_columns=list(self.table.column_types))
-                    yield from reader
+                    yield from self._watched(reader)
                     self.files.append((file, reader.outcome))
             case _:
                 raise TypeError(f"{self.table.label} cannot be read from a {type(self.source).__name__}")
+
+    def _watched(self, reader: FileReader) -> Iterator[Chunk]:
+        """The chunks of a file, once its columns were looked at."""
+        is_told = False
+        try:
+            for chunk in reader:
+                if not is_told:
+                    is_told = True
+                    self._tell(reader)
+                yield chunk
+        except StructureError:
+            if not is_told:
+                self._tell(reader)
+            raise
+
+    def _tell(self, reader: FileReader) -> None:
+        if reader.header and self.on_columns is not None:
+            self.on_columns(dict.fromkeys(reader.header, ""))
 
 
 def news(table: RawTable, source: Source, state: TableState) -> str | None:
@@ -99,7 +121,7 @@ def select(table: RawTable, read: DatabaseRead, database: SqlSource, since: date
 
     Rows whose cursor is missing, or lies before the earliest plausible date, would never come up again by
     their cursor; they are asked for at every read, so that none is overlooked.
-    Raises :class:`PermanentError` where the source lacks a required column.
+    Raises :class:`StructureError` where the source lacks a required column.
     """
     source_relation = relation(read, database)
     there = [c.name for c in database.describe(f"SELECT * FROM {source_relation}")]
@@ -116,7 +138,7 @@ def select(table: RawTable, read: DatabaseRead, database: SqlSource, since: date
         elif name in table.required_columns:
             missing.append(name)
     if missing:
-        raise PermanentError(
+        raise StructureError(
             f"the source has no column for {', '.join(missing)}; it has {', '.join(sorted(there))}",
             where=f"{table.label} ({read.relation or 'query'} in {database.name})",
             remedy="restore the column at the source, or map another to it in the sources file",
@@ -129,6 +151,19 @@ def select(table: RawTable, read: DatabaseRead, database: SqlSource, since: date
         f"{statement} WHERE {cursor} >= {moment(database, since)}"
         f" OR {cursor} IS NULL OR {cursor} < {moment(database, EARLIEST_MOMENT)}"
     )
+
+
+def describe(table: RawTable, source: Source) -> dict[str, str] | None:
+    """The columns and types of the source's table or query, in their order; None where it describes none.
+
+    Files tell their columns when they are read, and APIs do not tell those that nobody asked for.
+    """
+    match table.read, source:
+        case DatabaseRead() as read, SqlSource() as database:
+            described = database.describe(f"SELECT * FROM {relation(read, database)}")
+            return {column.name: column.type_name for column in described}
+        case _:
+            return None
 
 
 def cursor_expression(table: RawTable, read: DatabaseRead, database: SqlSource) -> str:

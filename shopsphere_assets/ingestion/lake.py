@@ -4,8 +4,9 @@ A batch is written under a temporary name and renamed when it is whole, so that 
 is a whole batch. The process that writes it holds a lock on the temporary folder, which the kernel drops with the
 process: so what a dead one left is told from what another is just writing.
 
-Layout: ``<source>/<table>/<batch id>/part-00000.parquet … quarantine.parquet deleted.parquet settled.parquet
-_manifest.json``; what has no rows has no file. Reading batches back is in ``stored_batches``.
+Layout: ``<source>/<table>/<batch id>/part-00000.parquet … quarantine.parquet corrections.parquet deleted.parquet
+settled.parquet decisions.parquet _manifest.json``; what has no rows has no file. Reading batches back is in
+``stored_batches``.
 """
 
 from __future__ import annotations
@@ -28,7 +29,7 @@ import pyarrow.parquet as pq
 
 from resources.commit_points import CommitPoint, reached
 from resources.errors import PermanentError, TransientError
-from resources.warehouse.system_tables import QUARANTINE_ROWS
+from resources.warehouse.system_tables import CORRECTIONS, DECISIONS, QUARANTINE_ROWS
 from shopsphere_assets.ingestion.raw_table import RawTable
 from shopsphere_assets.ingestion.validate import Divided
 
@@ -39,6 +40,8 @@ MANIFEST = "_manifest.json"
 QUARANTINE = "quarantine.parquet"
 DELETED = "deleted.parquet"
 SETTLED = "settled.parquet"
+DECIDED = "decisions.parquet"
+CORRECTED = "corrections.parquet"
 _MOMENT = pl.Datetime("us", "UTC")
 
 
@@ -48,7 +51,9 @@ class LandedBatch:
 
     ``parts``: the Parquet files of its valid rows. ``quarantined``: the file of its quarantined rows, shaped as
     ``quarantine.rows``. ``deleted``: the file of the keys that are gone from the source. ``settled``: the file of the
-    identifiers of quarantined rows without a key that are gone from the source.
+    identifiers of quarantined rows without a key that are gone from the source. ``decisions``: the file of what a
+    person decided on quarantined rows, shaped as ``quarantine.decisions``. ``corrections``: the file of what was
+    corrected in its rows or is suggested, shaped as ``quality.corrections``.
     """
 
     folder: Path
@@ -59,6 +64,8 @@ class LandedBatch:
     rows_quarantined: int
     bytes_written: int
     settled: Path | None = None
+    decisions: Path | None = None
+    corrections: Path | None = None
 
 
 class BatchWriter:
@@ -96,6 +103,7 @@ class BatchWriter:
         self._rows_in_part = 0
         self.rows_valid = 0
         self.rows_quarantined = 0
+        self.rows_corrected = 0
         self.rows_deleted = 0
 
     def restart(self) -> None:
@@ -138,6 +146,15 @@ class BatchWriter:
                 )
                 self._append(QUARANTINE, _as_arrow(entries, QUARANTINE_ROWS.columns), QUARANTINE_ROWS.columns)
                 self.rows_quarantined += entries.height
+            if divided.corrections.height:
+                corrections = divided.corrections.with_columns(
+                    batch_id=pl.lit(self._batch_id),
+                    source=pl.lit(self._table.source),
+                    table_name=pl.lit(self._table.name),
+                    corrected_at=pl.lit(self._loaded_at).cast(_MOMENT),
+                )
+                self._append(CORRECTED, _as_arrow(corrections, CORRECTIONS.columns), CORRECTIONS.columns)
+                self.rows_corrected += divided.rows_corrected
         return valid
 
     def delete(self, keys: pl.DataFrame) -> None:
@@ -154,6 +171,12 @@ class BatchWriter:
             with self._writing():
                 column = pa.schema([QUARANTINE_ROWS.columns.field("quarantine_id")])
                 self._append(SETTLED, pa.table([sorted(ids)], schema=column), column)
+
+    def decide(self, decisions: pa.Table) -> None:
+        """Add what a person decided on quarantined rows."""
+        if decisions.num_rows:
+            with self._writing():
+                self._append(DECIDED, decisions, DECISIONS.columns)
 
     def finish_part(self) -> None:
         """Complete the file of valid rows that is being written, if there is one."""
@@ -207,6 +230,8 @@ class BatchWriter:
             rows_quarantined=self.rows_quarantined,
             bytes_written=sum(sizes.values()),
             settled=self._folder / SETTLED if SETTLED in sizes else None,
+            decisions=self._folder / DECIDED if DECIDED in sizes else None,
+            corrections=self._folder / CORRECTED if CORRECTED in sizes else None,
         )
 
     def abort(self) -> None:
@@ -248,6 +273,15 @@ class BatchWriter:
                 write_page_checksum=True,
                 # Building a dictionary of values that hardly repeat takes half of the time to write a file.
                 use_dictionary=[n for n in self._table.enumerated_columns if n in schema.names],
+                # Numbers as differences and amounts as numbers: a quarter smaller and a third faster.
+                column_encoding={
+                    column.name: "DELTA_BINARY_PACKED"
+                    for column in schema
+                    if pa.types.is_integer(column.type) or pa.types.is_timestamp(column.type)
+                },
+                store_decimal_as_integer=True,
+                # Who looks for rows in files looks by these.
+                write_statistics=[n for n in (*self._table.key, self._table.cursor) if n in schema.names],
             )
         # Not by polars, whose error on a full disk is no OSError.
         self._files[name].write_table(rows)
@@ -269,7 +303,8 @@ class BatchWriter:
 
 
 def _as_arrow(rows: pl.DataFrame, columns: pa.Schema) -> pa.Table:
-    return rows.select(columns.names).to_arrow().cast(columns)
+    # String views are taken over as they are, and copied only once.
+    return rows.select(columns.names).to_arrow(compat_level=pl.CompatLevel.newest()).cast(columns)
 
 
 def remove_unfinished(lake: Path, table: RawTable) -> int:

@@ -24,7 +24,8 @@ from resources.warehouse import ParquetRows, Rows
 from shopsphere_assets.ingestion.coerce import coerce
 from shopsphere_assets.ingestion.lake import BatchWriter
 from shopsphere_assets.ingestion.raw_table import RawTable
-from shopsphere_assets.ingestion.validate import divide
+from shopsphere_assets.ingestion.validate import Judge, divide
+from shopsphere_assets.quality.profiles import Profile
 
 _CHUNKS_AHEAD = 1
 _SECONDS_BETWEEN_LOOKS = 0.1
@@ -50,13 +51,21 @@ class Landing(Rows):
     """
 
     def __init__(
-        self, table: RawTable, chunks: Iterable[Chunk], writer: BatchWriter, watermark: datetime | None
+        self,
+        table: RawTable,
+        chunks: Iterable[Chunk],
+        writer: BatchWriter,
+        watermark: datetime | None,
+        profile: Profile | None = None,
+        judge: Judge = divide,
     ) -> None:
         self.columns = table.landed_columns
         self.name = table.label
         self._table = table
         self._chunks = chunks
         self._writer = writer
+        self._profile = profile
+        self._judge = judge
         self._watermark_before = watermark
         self.watermark = watermark
         self.bytes_read = 0
@@ -156,6 +165,8 @@ class Landing(Rows):
         while (chunk := self._next_chunk()) is not None:
             if chunk.restart:
                 self._writer.restart()
+                if self._profile is not None:
+                    self._profile.restart()
                 self.watermark, self.bytes_read = self._watermark_before, 0
                 if handed_over or is_live:
                     self._put(self._landed, StartedAnew())
@@ -199,8 +210,10 @@ class Landing(Rows):
         self.bytes_read += chunk.bytes_read
         if chunk.deleted is not None:
             self._writer.delete(self._keys(chunk.deleted))
-        divided = divide(self._table, chunk)
+        divided = self._judge(self._table, chunk)
         rows = self._writer.write(divided)
+        if self._profile is not None:
+            self._profile.add(divided.valid)
         if divided.highest_cursor is not None:
             self.watermark = max(self.watermark or divided.highest_cursor, divided.highest_cursor)
         return rows

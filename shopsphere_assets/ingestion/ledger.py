@@ -16,12 +16,12 @@ import pyarrow as pa
 from resources.commit_points import CommitPoint, reached
 from resources.file_source import FileOutcome, FileVersion
 from resources.warehouse import ParquetRows, Transaction, Warehouse
-from resources.warehouse.system_tables import QUARANTINE_ROWS
+from resources.warehouse.system_tables import CORRECTIONS, QUARANTINE_ROWS
 from shopsphere_assets.ingestion.lake import LandedBatch
 from shopsphere_assets.ingestion.raw_table import FileRead, RawTable
 
-Kind = Literal["incremental", "full", "reconciliation", "change_log", "backfill", "replay"]
-"""Why a batch was read."""
+Kind = Literal["incremental", "full", "reconciliation", "change_log", "backfill", "replay", "readmission"]
+"""Why a batch was read; a readmission holds what a person decided on quarantined rows."""
 
 
 @dataclass(frozen=True)
@@ -37,8 +37,9 @@ class BatchReport:
     """What one batch did. ``rows_read`` is always the sum of those loaded, quarantined and excluded.
 
     ``sequence``: its place in the order of commits. ``kind``: why it was read. ``rows_deleted``: how many rows
-    it marked as gone from the source. ``log_position``: where the source's change log continues after it.
-    ``notes``: what a person should know of it and do about it, such as a file that was cut short.
+    it marked as gone from the source. ``rows_corrected``: how many of those read were loaded with a corrected cell.
+    ``log_position``: where the source's change log continues after it. ``notes``: what a person should know of it
+    and do about it, such as a file that was cut short.
     """
 
     batch_id: str
@@ -58,6 +59,7 @@ class BatchReport:
     sequence: int
     kind: Kind
     rows_deleted: int = 0
+    rows_corrected: int = 0
     log_position: str | None = None
     notes: tuple[str, ...] = ()
 
@@ -115,11 +117,13 @@ def read_state(warehouse: Warehouse, tables: list[RawTable]) -> dict[str, TableS
 def write_entries(
     transaction: Transaction, report: BatchReport, landed: LandedBatch, files: Sequence[tuple[FileVersion, FileOutcome]]
 ) -> None:
-    """Write a batch's ledger entry, its quarantined rows and the files it read."""
+    """Write a batch's ledger entry, its quarantined rows, its corrections and the files it read."""
     if landed.quarantined:
         # A row that is read again, for example within the look-back, is the same entry.
         transaction.add_missing(QUARANTINE_ROWS, ParquetRows([landed.quarantined]))
         reached(CommitPoint.QUARANTINED)
+    if landed.corrections:
+        transaction.add_missing(CORRECTIONS, ParquetRows([landed.corrections]))
     if files:
         # Another run may have read the same files since this one looked for new ones.
         sql = "SELECT content_hash FROM ledger.files WHERE source = $1 AND table_name = $2"
@@ -211,6 +215,7 @@ def _batch_schema() -> pa.Schema:
         + [(n, pa.int64()) for n in counts]
         + [(n, pa.string()) for n in ("watermark", "lake_path", "contract_version")]
         + [("sequence", pa.int64()), ("kind", pa.string()), ("rows_deleted", pa.int64()), ("log_position", pa.string())]
+        + [("rows_corrected", pa.int64())]
     )
 
 
@@ -244,6 +249,7 @@ def table_totals(warehouse: Warehouse) -> dict[tuple[str, str], dict[str, Any]]:
         " CAST(sum(rows_quarantined) AS bigint) AS rows_quarantined,"
         " CAST(sum(rows_excluded) AS bigint) AS rows_excluded,"
         " CAST(coalesce(sum(rows_deleted), 0) AS bigint) AS rows_deleted,"
+        " CAST(coalesce(sum(rows_corrected), 0) AS bigint) AS rows_corrected,"
         " max(watermark) AS watermark, max(finished_at) AS last_batch_at"
         " FROM ledger.batches WHERE kind IS DISTINCT FROM 'replay' GROUP BY source, table_name"
     )

@@ -1,4 +1,4 @@
-"""Rebuilds raw tables and their quarantine from the lake alone.
+"""Rebuilds raw tables, their quarantine and the record of their corrections from the lake alone.
 
 Every batch is applied again in the order of the commits, as it was applied: with its own order, its deletions and
 its settlement of the quarantine. This goes on beside the tables, in the schema ``replay``, in a transaction per some
@@ -21,8 +21,9 @@ from uuid import uuid4
 from resources.errors import PermanentError, TransientError
 from resources.warehouse import ParquetRows, TableDefinition, Transaction, Warehouse
 from resources.warehouse.file_lock import file_lock
-from resources.warehouse.system_tables import QUARANTINE_ROWS
+from resources.warehouse.system_tables import CORRECTIONS, QUARANTINE_ROWS
 from shopsphere_assets.ingestion.batch import Destination, contract_version
+from shopsphere_assets.ingestion.decisions import record_decisions
 from shopsphere_assets.ingestion.ledger import (
     BatchReport,
     append_entries,
@@ -120,7 +121,12 @@ class _Rebuilding:
         self._quarantine = _beside(QUARANTINE_ROWS, f"{table.definition.name}__quarantine")
         # Each table with its rebuilt one, and the rows of it that are this table's.
         entries = f"source = '{table.source}' AND table_name = '{table.name}'"
-        self._pairs = [(table.definition, self._raw, "true"), (QUARANTINE_ROWS, self._quarantine, entries)]
+        self._corrections = _beside(CORRECTIONS, f"{table.definition.name}__corrections")
+        self._pairs = [
+            (table.definition, self._raw, "true"),
+            (QUARANTINE_ROWS, self._quarantine, entries),
+            (CORRECTIONS, self._corrections, entries),
+        ]
         if self._versions is not None:
             self._pairs.insert(1, (table.versions, self._versions, "true"))
 
@@ -170,6 +176,8 @@ class _Rebuilding:
             for group in _groups(later):
                 self._apply(transaction, group)
             result.batches += len(later)
+            for batch in batches:
+                record_decisions(transaction, batch.landed.decisions)
             self._finish(transaction, result)
             if is_ledger_lost:
                 self._enter_again(transaction, batches)
@@ -217,11 +225,13 @@ class _Rebuilding:
             )
         for batch in group:
             landed = batch.landed
-            for file in (landed.quarantined, landed.settled):
+            for file in (landed.quarantined, landed.corrections, landed.settled, landed.decisions):
                 if file is not None:
                     check_whole(file)
             if landed.quarantined:
                 transaction.add_missing(self._quarantine, ParquetRows([landed.quarantined]))
+            if landed.corrections:
+                transaction.add_missing(self._corrections, ParquetRows([landed.corrections]))
             settle(
                 transaction,
                 self.table,
@@ -238,8 +248,8 @@ class _Rebuilding:
             removed, added = _set_right(transaction, present, rebuilt, own)
             result.rows_removed += removed
             result.rows_set_right += added
-            # No model is made of the quarantine.
-            self._has_changed |= present is not QUARANTINE_ROWS and bool(removed or added)
+            # No model is made of the quarantine or of what was corrected.
+            self._has_changed |= present not in (QUARANTINE_ROWS, CORRECTIONS) and bool(removed or added)
         result.rows = _count(transaction, self._raw)
         for _, rebuilt, _ in self._pairs:
             transaction.execute(f"DROP TABLE {rebuilt}")

@@ -1,15 +1,16 @@
 """Settles the quarantine: which of its entries still speak of what stands at the source.
 
 An entry is open until a newer version of its row was read, good or bad, or the row was found to be gone from the
-source. Settled entries stay, with the reason; one that is read again is open again. Runs within the transaction
-that loads the batch.
+source. What a person has settled stays settled while the row is read again as it was, and is superseded or deleted
+like an open entry. Settled entries stay, with the reason; one that is read again after it was superseded or deleted
+is open again. Runs within the transaction that loads the batch.
 
 Does not belong here: what is wrong with a row (``validate``), and which rows are gone (``reconcile``).
 """
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator
+from collections.abc import Collection
 from datetime import datetime
 from pathlib import Path
 
@@ -18,6 +19,7 @@ import polars as pl
 from resources.warehouse import TableDefinition, Transaction
 from resources.warehouse.system_tables import QUARANTINE_ROWS
 from shopsphere_assets.ingestion.coerce import coerce
+from shopsphere_assets.ingestion.decisions import STANDING, carry_out, id_lists
 from shopsphere_assets.ingestion.lake import LandedBatch
 from shopsphere_assets.ingestion.raw_table import RawTable
 
@@ -25,7 +27,6 @@ SUPERSEDED = "superseded"
 DELETED = "deleted at the source"
 
 _ID = "quarantine_id"
-_IDS_AT_ONCE = 1000
 
 
 def settle(
@@ -42,32 +43,36 @@ def settle(
 
     ``order_by``: as the batch was merged: a version whose cursor is lower than the entry's does not settle it.
     ``quarantine``: the table of the entries.
-    Costs two small questions where no entry but the batch's own is open and none was ever settled.
+    Costs two small questions where no entry but the batch's own stands and none was ever settled.
     """
+    decided = carry_out(transaction, landed.decisions, at, quarantine)
     where, own = "WHERE source = $1 AND table_name = $2", [table.source, table.name]
     if landed.settled:
         gone_entries = pl.read_parquet(landed.settled).get_column(_ID)
         settle_entries(transaction, gone_entries.to_list(), DELETED, at, quarantine)
-    settled = transaction.query(f"SELECT 1 FROM {quarantine} {where} AND settled_at IS NOT NULL LIMIT 1", own)
-    still_open = f"SELECT {_ID}, row_key, changed_at FROM {quarantine} {where} AND settled_at IS NULL"
+    settled = transaction.query(f"SELECT 1 FROM {quarantine} {where} AND NOT {STANDING} LIMIT 1", own)
+    standing = f"SELECT {_ID}, row_key, changed_at FROM {quarantine} {where} AND {STANDING}"
     # Only what comes in the order of changes can bring a row's bad version and then a good one.
     others, batch = (" AND batch_id <> $3", [batch_id]) if order_by is not None else ("", [])
-    found = transaction.query(f"{still_open} AND row_key <> ''{others}", [*own, *batch])
+    found = transaction.query(f"{standing} AND row_key <> ''{others}", [*own, *batch])
     if not (settled.num_rows or found.num_rows):
         return
     read_again = _entries(landed.quarantined)
     if settled.num_rows:
-        for ids in _id_lists(read_again.get_column(_ID)):
+        for ids in id_lists(read_again.get_column(_ID)):
             transaction.execute(
                 f"UPDATE {quarantine} SET settled_at = NULL, settlement = NULL"
-                f" WHERE settled_at IS NOT NULL AND {_ID} IN ({ids})"
+                f" WHERE NOT {STANDING} AND {_ID} IN ({ids})"
             )
     entries = pl.DataFrame(found).with_columns(pl.col("changed_at").cast(pl.Datetime("us", "UTC")))
+    # What the batch takes in is another version of its own entries, too.
+    entries = entries.filter(~pl.col(_ID).is_in(pl.Series(decided, dtype=pl.String).implode()))
     earlier = entries.join(read_again, on=_ID, how="anti")
     superseded = _superseded(table, entries if order_by is None else earlier, read_again, landed, order_by)
     superseded |= set(earlier.join(read_again, on="row_key", how="semi").get_column(_ID))
     settle_entries(transaction, superseded, SUPERSEDED, at, quarantine)
-    if landed.deleted:
+    # A person who takes a decision back withdraws the row from raw; at the source it stands.
+    if landed.deleted and not decided:
         gone = _with_same_key(table, entries, [landed.deleted])
         settle_entries(transaction, set(gone.get_column(_ID)) - superseded, DELETED, at, quarantine)
 
@@ -79,10 +84,10 @@ def settle_entries(
     at: datetime,
     quarantine: TableDefinition = QUARANTINE_ROWS,
 ) -> None:
-    """Settle the open ones among these entries."""
-    for part in _id_lists(pl.Series(_ID, sorted(ids), dtype=pl.String)):
+    """Settle those among these entries that stand."""
+    for part in id_lists(pl.Series(_ID, sorted(ids), dtype=pl.String)):
         transaction.execute(
-            f"UPDATE {quarantine} SET settled_at = $1, settlement = $2 WHERE settled_at IS NULL AND {_ID} IN ({part})",
+            f"UPDATE {quarantine} SET settled_at = $1, settlement = $2 WHERE {STANDING} AND {_ID} IN ({part})",
             [at, settlement],
         )
 
@@ -121,9 +126,3 @@ def _entries(file: Path | None) -> pl.DataFrame:
     if file is None:
         return pl.DataFrame(schema={_ID: pl.String, "row_key": pl.String})
     return pl.read_parquet(file, columns=[_ID, "row_key"]).unique(_ID)
-
-
-def _id_lists(ids: pl.Series) -> Iterator[str]:
-    """SQL lists of the identifiers, which are hexadecimal numbers."""
-    for part in ids.to_frame().iter_slices(_IDS_AT_ONCE):
-        yield ", ".join(f"'{i}'" for i in part.to_series())

@@ -19,7 +19,7 @@ import pyarrow.parquet as pq
 from resources.errors import PermanentError
 from resources.warehouse import Rows
 from resources.warehouse.rows import fits_without_loss
-from shopsphere_assets.ingestion.lake import DELETED, MANIFEST, QUARANTINE, SETTLED, LandedBatch
+from shopsphere_assets.ingestion.lake import CORRECTED, DECIDED, DELETED, MANIFEST, QUARANTINE, SETTLED, LandedBatch
 from shopsphere_assets.ingestion.raw_table import BATCH_ID, LOADED_AT, RawTable
 
 _ROWS_AT_ONCE = 10_000
@@ -57,6 +57,8 @@ def read_batch(folder: Path) -> StoredBatch:
                 rows_quarantined=manifest["rows_quarantined"],
                 bytes_written=sum(sizes.values()),
                 settled=folder / SETTLED if SETTLED in sizes else None,
+                decisions=folder / DECIDED if DECIDED in sizes else None,
+                corrections=folder / CORRECTED if CORRECTED in sizes else None,
             ),
             batch_id=manifest["batch_id"],
             loaded_at=datetime.fromisoformat(manifest["loaded_at"]),

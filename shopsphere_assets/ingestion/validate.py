@@ -1,5 +1,8 @@
 """Divides a chunk into rows that keep their contract and rows for the quarantine, with every reason.
 
+Cells are turned into the contract's types and checked; what is broken is corrected where a rule surely knows how, and
+the corrected rows are judged again.
+
 Validation of *structure* (a required column is missing) raises; *row rules* divide; *set rules* (uniqueness,
 shares, freshness) are asset checks and not found here.
 """
@@ -7,8 +10,8 @@ shares, freshness) are asset checks and not found here.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
 from datetime import datetime
 from functools import cache
 
@@ -21,6 +24,7 @@ from resources.errors import PermanentError
 from resources.reading import POSITION, Chunk
 from shopsphere_assets.contracts.base import EARLIEST_MOMENT, LATEST_MOMENT, Contract
 from shopsphere_assets.ingestion.coerce import as_text, coerce
+from shopsphere_assets.ingestion.corrected import CORRECTIONS_SCHEMA, correct, record
 from shopsphere_assets.ingestion.raw_table import RawTable
 
 _MOMENT = pl.Datetime("us", "UTC")
@@ -60,16 +64,28 @@ class Divided:
     ``reasons`` a JSON array of objects with ``rule``, ``column`` and ``value``.
     ``highest_cursor``: the highest plausible cursor of all the rows, those for the quarantine included: they
     are kept as well and need not be read again.
+    ``corrections``: :data:`CORRECTIONS_SCHEMA`; what was corrected in valid rows, and suggestions.
+    ``rows_corrected``: how many valid rows have a corrected cell.
     """
 
     valid: pl.DataFrame
     quarantined: pl.DataFrame
     highest_cursor: datetime | None
+    corrections: pl.DataFrame = field(default_factory=lambda: pl.DataFrame(schema=CORRECTIONS_SCHEMA))
+    rows_corrected: int = 0
 
 
-def divide(table: RawTable, chunk: Chunk) -> Divided:
-    """Judge every row of ``chunk`` by the contract of ``table``.
+Judge = Callable[[RawTable, Chunk], Divided]
+"""What divides a chunk of a table."""
 
+
+def divide(
+    table: RawTable, chunk: Chunk, *, only_storable: bool = False, known_places: pl.DataFrame | None = None
+) -> Divided:
+    """Judge every row of ``chunk`` by the contract of ``table``, and correct what can surely be.
+
+    ``only_storable``: whether raw can hold it (types, required cells, text), whatever the rules say of its values;
+    nothing is corrected then. ``known_places``: the streets and towns of the table's other rows, where it has any.
     Raises :class:`PermanentError` where a column that the contract requires is missing.
     """
     frame = chunk.rows
@@ -81,18 +97,38 @@ def divide(table: RawTable, chunk: Chunk) -> Divided:
             remedy="restore the column at the source, or map it to another in the sources file",
         )
     typed, failures = coerce(frame, table.column_types)
-    reasons = _reasons(table, frame, typed, failures)
+    broken = list(_broken_rules(table, typed, failures, only_storable=only_storable))
+    reasons = _reasons(frame, broken)
+    corrected = None
+    if not only_storable:
+        corrected = correct(
+            table,
+            frame,
+            typed,
+            failures,
+            _broken_cells(broken),
+            reasons.get_column(_ROW),
+            lambda rows, failed: _bad_rows(_broken_rules(table, rows, failed, only_storable=False)),
+            known_places,
+        )
+        typed = corrected.typed
+        reasons = reasons.filter(~pl.col(_ROW).is_in(corrected.mended.implode()))
     placed = typed if chunk.key else typed.with_columns(chunk.positions(frame))
+    bad = reasons.get_column(_ROW)
     if reasons.is_empty():
         valid, quarantined = placed, pl.DataFrame(schema=QUARANTINE_SCHEMA)
     else:
-        bad = reasons.get_column(_ROW)
         good = pl.Series([True]).new_from_index(0, frame.height).scatter(bad, False)
         valid = placed.filter(good)
         quarantined = _quarantine(table, frame[bad], typed[bad], reasons, chunk.positions(frame[bad]))
+    corrections, rows_corrected = pl.DataFrame(schema=CORRECTIONS_SCHEMA), 0
+    if corrected is not None and corrected.proposals.height:
+        rows_corrected = corrected.proposals.filter("is_applied").get_column(_ROW).n_unique()
+        entries = dict(zip(bad.to_list(), quarantined.get_column("quarantine_id").to_list(), strict=True))
+        corrections = record(table, corrected, chunk.positions(frame[corrected.proposals.get_column(_ROW)]), entries)
     if chunk.rejected is not None and chunk.rejected.height:
         quarantined = pl.concat([quarantined, _quarantine_lines(table, chunk.rejected)])
-    return Divided(valid, quarantined, _highest_cursor(typed.get_column(table.cursor)))
+    return Divided(valid, quarantined, _highest_cursor(typed.get_column(table.cursor)), corrections, rows_corrected)
 
 
 def _is_plausible(cursor: str) -> pl.Expr:
@@ -109,11 +145,30 @@ def plausible_moments(cursor: pl.Series) -> pl.Series:
     return cursor.to_frame().select(pl.when(_is_plausible(cursor.name)).then(pl.col(cursor.name))).to_series()
 
 
-def _reasons(table: RawTable, frame: pl.DataFrame, typed: pl.DataFrame, failures: dict[str, pl.Series]) -> pl.DataFrame:
+_Broken = tuple[str, str | None, pl.Series]
+"""A rule that some row breaks: its id, its column (None for a rule over several) and which rows break it."""
+
+
+def _broken_cells(broken: list[_Broken]) -> dict[str, pl.Series]:
+    """By column, the numbers of the rows whose cell is there and breaks a rule of its column."""
+    found: dict[str, pl.Series] = {}
+    for rule, column, rows in broken:
+        if column is not None and rule != f"{column}.required":
+            found[column] = rows | found[column] if column in found else rows
+    return {column: rows.arg_true() for column, rows in found.items()}
+
+
+def _bad_rows(broken: Iterator[_Broken]) -> pl.Series:
+    """The numbers of the rows that break any rule."""
+    rows = [found.arg_true() for _, _, found in broken]
+    return pl.concat(rows).unique().sort() if rows else pl.Series(dtype=pl.UInt32)
+
+
+def _reasons(frame: pl.DataFrame, broken: list[_Broken]) -> pl.DataFrame:
     """Row numbers and their reasons as JSON arrays, by row number."""
     found = []
-    for rule, column, broken in _broken_rules(table, typed, failures):
-        rows = broken.arg_true()
+    for rule, column, is_broken in broken:
+        rows = is_broken.arg_true()
         if rows.is_empty():
             continue
         found.append(
@@ -137,9 +192,9 @@ def _reasons(table: RawTable, frame: pl.DataFrame, typed: pl.DataFrame, failures
 
 
 def _broken_rules(
-    table: RawTable, typed: pl.DataFrame, failures: dict[str, pl.Series]
-) -> Iterator[tuple[str, str | None, pl.Series]]:
-    """Every rule that some row breaks: its id, its column (None for a rule over several) and which rows break it.
+    table: RawTable, typed: pl.DataFrame, failures: dict[str, pl.Series], *, only_storable: bool
+) -> Iterator[_Broken]:
+    """Every rule that some row breaks.
 
     The checks are asked without ``validate``, which would describe every failure as a Python object: 30 times
     slower on a batch that is bad throughout, and no help with dates that Python cannot hold. All are asked at
@@ -160,7 +215,7 @@ def _broken_rules(
             # PostgreSQL cannot store it, whatever the contract says of the column.
             rules.append((f"{name}.clean_text", name))
             answers.append(rows.select(~pl.col(name).str.contains(_NUL, literal=True).fill_null(False)))
-    for rule, of, backend in _checks(table.contract):
+    for rule, of, backend in () if only_storable else _checks(table.contract):
         rules.append((rule, of))
         answer = backend.apply(PolarsData(rows, of or "*"))
         answers.append(answer.select(pl.all().fill_null(backend.check.ignore_na)))

@@ -36,6 +36,7 @@ class State:
     truth: pl.DataFrame
     raw: dict[str, pl.DataFrame]
     quarantine: pl.DataFrame
+    corrections: pl.DataFrame
     batches: pl.DataFrame
 
 
@@ -46,6 +47,11 @@ def state_of(shop: Shop, platform: Platform) -> State:
         truth=read_truth(shop.home, standing_only=True),
         raw={label: platform.raw(label) for label in TABLES},
         quarantine=platform.quarantine(),
+        # The keys of the access log are the platform's own; elsewhere its lines are known by their place.
+        corrections=platform.query(
+            "select c.*, _position as place from quality.corrections as c"
+            " left join raw.web_logs__access_log on log_line_id = row_key order by correction_id"
+        ),
         batches=platform.query("select * from ledger.batches order by started_at"),
     )
 

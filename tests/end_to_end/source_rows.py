@@ -114,6 +114,18 @@ def identities_in_truth(shop: Shop, truth: pl.DataFrame) -> pl.DataFrame:
     return pl.concat([keyed, logged])
 
 
+def corrected_cells(corrections: pl.DataFrame) -> pl.DataFrame:
+    """The cells that were loaded corrected: ``label``, ``row_key``, ``column_name``, ``original``, ``corrected``.
+
+    A line of the access log has its place as its ``row_key``.
+    """
+    return corrections.filter("is_applied").select(
+        pl.format("{}/{}", "source", "table_name").alias("label"),
+        pl.coalesce("place", "row_key").alias("row_key"),
+        *("column_name", "original", "corrected"),
+    )
+
+
 def identities_in_quarantine(quarantine: pl.DataFrame) -> pl.DataFrame:
     """The quarantine's entries with ``label`` and ``identity``."""
     identities = []

@@ -7,6 +7,9 @@ import pytest
 
 from tests.end_to_end.conftest import Loaded
 
+# What the platforms hold is made by the test that asks first.
+pytestmark = pytest.mark.timeout(600)
+
 FIRST = 1
 """The version that both platforms published of the shop's first days."""
 

@@ -14,17 +14,36 @@ from simulator.files.support import is_truncated_on
 from simulator.world import KEYS
 from tests.end_to_end.conftest import FIRST_DAYS, FURTHER_DAYS, Loaded, State, state_of
 from tests.end_to_end.pipeline import DATABASE_SOURCES, TABLES, Platform, Shop
-from tests.end_to_end.source_rows import identities_in_quarantine, identities_in_truth
+from tests.end_to_end.source_rows import corrected_cells, identities_in_quarantine, identities_in_truth
+
+pytestmark = pytest.mark.timeout(600)
 
 ROW = ["label", "identity"]
 
 
 @dataclass(frozen=True)
 class Verdict:
-    """The entries of the quarantine against the visible errors that stand at the sources."""
+    """Entries of the quarantine and corrected cells against the visible errors that stand at the sources."""
 
     planted: pl.DataFrame
     quarantined: pl.DataFrame
+    corrected: pl.DataFrame
+
+
+def corrected_of(state: State) -> pl.DataFrame:
+    """The cells that were loaded corrected."""
+    return corrected_cells(state.corrections)
+
+
+def with_corrections(planted: pl.DataFrame, corrected: pl.DataFrame) -> pl.DataFrame:
+    """Those of the ``planted`` errors that were corrected, with what they became."""
+    keys = pl.when(pl.col("label") == "web_logs/access_log").then("identity").otherwise("row_key")
+    cell = ["label", "row_key", "column_name"]
+    return (
+        planted.with_columns(keys.alias("row_key"))
+        .join(corrected, on=cell, how="inner")
+        .filter(pl.col("original").str.replace(r"\+00:00$", "") == pl.col("wrong_value").str.replace("Z$", ""))
+    )
 
 
 @pytest.fixture(scope="module")
@@ -34,7 +53,7 @@ def verdict(shop: Shop, embedded: Loaded) -> Verdict:
     truth = identities_in_truth(shop, state.truth.filter(pl.col("is_row_visible")))
     # Of an export that broke off only what stands before the break was ever delivered; ragged lines are extra.
     kept = pl.concat([truth.filter(pl.col("kind") == "ragged_row"), truth.join(state.delivered, on=ROW, how="semi")])
-    return Verdict(planted=kept, quarantined=identities_in_quarantine(state.quarantine))
+    return Verdict(kept, identities_in_quarantine(state.quarantine), corrected_of(state))
 
 
 def broken_off(shop: Shop) -> str:
@@ -84,8 +103,14 @@ def test_no_row_is_lost_and_none_is_doubled(shop: Shop, embedded: Loaded) -> Non
 
 
 def test_raw_tables_hold_the_databases_values(shop: Shop, embedded: Loaded) -> None:
-    """Cell by cell, as the databases' own drivers give them, for every row that is not in quarantine."""
+    """Cell by cell, as the databases' own drivers give them, for every row that is not in quarantine.
+
+    Cells that were corrected hold what the record says of them.
+    """
     compared = 0
+    corrected = {
+        (label, key, column, original): now for label, key, column, original, now in corrected_of(embedded.state).rows()
+    }
     for label, raw in embedded.state.raw.items():
         source = label.partition("/")[0]
         if source not in DATABASE_SOURCES:
@@ -94,7 +119,10 @@ def test_raw_tables_hold_the_databases_values(shop: Shop, embedded: Loaded) -> N
         found = {row[key]: row for row in raw.iter_rows(named=True)}
         for row in first_rows(shop, label):
             if row[key] in found:
-                assert found[row[key]] == {column: row.get(column) for column in raw.columns}, label
+                expected = {column: row.get(column) for column in raw.columns}
+                for column, value in expected.items():
+                    expected[column] = corrected.get((label, str(row[key]), column, value), value)
+                assert found[row[key]] == expected, label
                 compared += 1
         assert found, label
     assert compared > 5_000
@@ -115,14 +143,26 @@ def first_rows(shop: Shop, label: str) -> Iterator[dict[str, Any]]:
     return iter(rows.values())
 
 
-def test_every_visible_error_is_in_quarantine_with_its_rule(verdict: Verdict) -> None:
-    """Whatever a row rule can see and still stands at its source is set aside for the right reason."""
+def test_every_visible_error_is_in_quarantine_with_its_rule_or_corrected_on_record(verdict: Verdict) -> None:
+    """Whatever a row rule can see and still stands at its source is set aside for the right reason, or mended."""
     judged = verdict.planted.join(verdict.quarantined.select(*ROW, "rules"), on=ROW, how="left")
     caught = judged.filter(pl.col("rules").list.contains(pl.col("rule")))
+    mended = with_corrections(judged, verdict.corrected)
     missed = judged.join(caught, on=[*ROW, "kind", "rule"], how="anti")
+    missed = missed.join(mended, on=[*ROW, "kind", "rule"], how="anti")
+    assert mended.height > 100
     assert missed.select(*ROW, "kind", "rule", "wrong_value", "rules").rows() == []
     assert judged.height > 1_000
     assert verdict.planted["kind"].n_unique() >= 20
+
+
+def test_what_is_corrected_by_rule_becomes_what_was_right(shop: Shop, embedded: Loaded, verdict: Verdict) -> None:
+    """Of the planted errors that were corrected, every one of a database's table; a log's file may be a folder's."""
+    truth = identities_in_truth(shop, embedded.state.truth)
+    mended = with_corrections(truth, verdict.corrected).filter(pl.col("label").str.starts_with("shop_db/"))
+    wrong = mended.filter(pl.col("corrected") != pl.col("correct_value"))
+    assert wrong.select("label", "kind", "original", "corrected", "correct_value").rows() == []
+    assert mended["kind"].n_unique() >= 5
 
 
 def test_no_good_row_is_in_quarantine(
@@ -251,7 +291,9 @@ def test_following_misses_no_error(shop: Shop, later: Later) -> None:
     truth = identities_in_truth(shop, later.followed["embedded"].truth.filter(pl.col("is_row_visible")))
     for state in later.followed.values():
         found = identities_in_quarantine(state.quarantine).explode("rules").select(*ROW, rule="rules")
-        assert truth.join(found, on=[*ROW, "rule"], how="anti").select(*ROW, "rule").rows() == []
+        missed = truth.join(found, on=[*ROW, "rule"], how="anti")
+        mended = with_corrections(missed, corrected_of(state))
+        assert missed.join(mended, on=[*ROW, "rule"], how="anti").select(*ROW, "rule").rows() == []
 
 
 def marts_after(platform: Platform, *arguments: str) -> dict[str, pl.DataFrame]:

@@ -5,6 +5,7 @@ from datetime import UTC, datetime, timedelta
 import dagster as dg
 
 from shopsphere_assets.defs.platform import Platform, faults
+from shopsphere_assets.defs.quality.near_duplicates import NEAR_DUPLICATES_KEY
 from shopsphere_assets.defs.raw.factory import RECONCILE_TAG
 from shopsphere_assets.ingestion.lake import remove_orphans
 from shopsphere_assets.transformation.project import remove_old_artifacts
@@ -54,7 +55,7 @@ def schedules() -> dg.Definitions:
     )
     build = dg.define_asset_job(
         BUILD_JOB,
-        selection=dg.AssetSelection.all() - RAW,
+        selection=dg.AssetSelection.all() - RAW - dg.AssetSelection.assets(NEAR_DUPLICATES_KEY),
         description="Build every mart and publish.",
         executor_def=dg.in_process_executor,
     )

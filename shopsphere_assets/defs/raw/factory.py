@@ -18,9 +18,12 @@ import polars as pl
 from resources.errors import PermanentError, PlatformError, TransientError
 from resources.warehouse import Warehouse
 from shopsphere_assets.defs.platform import Platform, faults
+from shopsphere_assets.defs.raw import source_systems
 from shopsphere_assets.defs.raw.log_capture import ask_log, captures_log, read_log
+from shopsphere_assets.defs.raw.scoring import quality_check_spec, score_table
 from shopsphere_assets.defs.warehouse.conditions import AUTOMATION_TAGS
 from shopsphere_assets.ingestion.batch import ingest
+from shopsphere_assets.ingestion.decisions import STANDING
 from shopsphere_assets.ingestion.extract import news
 from shopsphere_assets.ingestion.ledger import BatchReport, TableState, read_state
 from shopsphere_assets.ingestion.mapping import mapped_tables
@@ -32,8 +35,14 @@ SOURCE_TAG = "shopsphere/source"
 RECONCILE_TAG = "shopsphere/reconcile"
 """A run with this tag compares its tables with their sources after it has read what is new."""
 
+DECIDED_TAG = "shopsphere/decided"
+"""A run with this tag reads nothing: people have let rows in from the quarantine, or taken that back."""
+
 NOTES = "to look at"
 """Name of the metadata that says what a person should know of a batch, one line each."""
+
+ASKED_IN_VAIN = "asked in vain, will ask again: "
+"""How a sensor's reason begins when its source is away."""
 
 _STALE_AFTER = timedelta(hours=26)
 
@@ -90,6 +99,7 @@ def _asset(system: SourceSystem, table: RawTable) -> dg.AssetsDefinition:
             blocking=True,
             description=f"No two rows share {' and '.join(table.key)}.",
         ),
+        quality_check_spec(key),
     ]
 
     @dg.asset(
@@ -111,8 +121,12 @@ def _asset(system: SourceSystem, table: RawTable) -> dg.AssetsDefinition:
             destination = platform.destination()
             destination.warehouse.prepare()
             destination.warehouse.ensure_tables(table.definitions)
+            is_decided = context.run.tags.get(DECIDED_TAG) == "true"
             source = platform.source(system)
-            if captures_log(platform, system):
+            report = None
+            if is_decided:
+                context.log.info("people have decided about quarantined rows; nothing is read from the source")
+            elif captures_log(platform, system):
                 report = read_log(context, platform, system, table, destination)
             else:
                 report = ingest(
@@ -136,6 +150,7 @@ def _asset(system: SourceSystem, table: RawTable) -> dg.AssetsDefinition:
                 _quarantine_share(destination.warehouse, table, limit=platform.settings.quarantine_limit),
                 _ledger_closes([*([report] if report else []), *(reconciled.batches if reconciled else [])]),
                 _unique_key(destination.warehouse, table),
+                score_table(destination.warehouse, table, _all_tables(), run_id=context.run.run_id),
             ]
         for note in report.notes if report else ():
             context.log.warning(note)
@@ -146,11 +161,16 @@ def _asset(system: SourceSystem, table: RawTable) -> dg.AssetsDefinition:
             metadata={
                 **_metadata(table, report, seconds=time.perf_counter() - began),
                 **(_comparison(reconciled) if reconciled else {}),
+                **({"note": dg.MetadataValue.text("decisions about quarantined rows")} if is_decided else {}),
             },
             check_results=check_results,
         )
 
     return raw
+
+
+def _all_tables() -> dict[str, RawTable]:
+    return {table.label: table for system in source_systems() for table in mapped_tables(system)}
 
 
 def _description(table: RawTable) -> str:
@@ -205,6 +225,7 @@ def _metadata(table: RawTable, report: BatchReport | None, *, seconds: float) ->
         **common,
         "rows read": dg.MetadataValue.int(report.rows_read),
         "rows loaded": dg.MetadataValue.int(report.rows_loaded),
+        "rows corrected": dg.MetadataValue.int(report.rows_corrected),
         "rows quarantined": dg.MetadataValue.int(report.rows_quarantined),
         "rows excluded": dg.MetadataValue.int(report.rows_excluded),
         "bytes read": dg.MetadataValue.int(report.bytes_read),
@@ -238,7 +259,7 @@ def _quarantine_share(warehouse: Warehouse, table: RawTable, *, limit: float) ->
         "SELECT batch_id, rows_read, rows_quarantined FROM ledger.batches"
         # What a reconciliation brings is only what differed, a backfill what was asked for: any share may be bad.
         " WHERE source = $1 AND table_name = $2"
-        " AND coalesce(kind, '') NOT IN ('reconciliation', 'backfill', 'replay')"
+        " AND coalesce(kind, '') NOT IN ('reconciliation', 'backfill', 'replay', 'readmission')"
         # Where only the position in a change log moved on.
         " AND NOT (kind IS NOT DISTINCT FROM 'change_log' AND rows_read = 0)"
         " ORDER BY sequence DESC NULLS LAST, started_at DESC LIMIT 1",
@@ -249,7 +270,7 @@ def _quarantine_share(warehouse: Warehouse, table: RawTable, *, limit: float) ->
         read, bad = found[0]["rows_read"], found[0]["rows_quarantined"]
         entries = warehouse.query(
             "SELECT batch_id = $3 AS is_new, count(*) AS entries FROM quarantine.rows"
-            " WHERE source = $1 AND table_name = $2 AND (batch_id = $3 OR (reasons LIKE $4 AND settled_at IS NULL))"
+            f" WHERE source = $1 AND table_name = $2 AND (batch_id = $3 OR (reasons LIKE $4 AND {STANDING}))"
             " GROUP BY 1",
             [table.source, table.name, found[0]["batch_id"], f'%"{table.cursor}.%'],
         ).to_pylist()
@@ -341,7 +362,7 @@ def _sensor(system: SourceSystem, tables: list[RawTable]) -> dg.SensorDefinition
                 source = platform.source(system)
                 found = {table.name: news(table, source, states[table.name]) for table in tables}
         except TransientError as error:
-            return dg.SkipReason(f"asked in vain, will ask again: {error}")
+            return dg.SkipReason(f"{ASKED_IN_VAIN}{error}")
         except PlatformError as error:
             raise RuntimeError(f"{system.title} cannot be asked: {error}") from error
         # What a failed run was started for is still to be done.

@@ -2,12 +2,7 @@
 
 from __future__ import annotations
 
-import pytest
-
 from tests.integration.dbt.warehouses import DuckDBWarehouse, PostgresWarehouse
-
-# Building everything on both engines counts to the test that asks first.
-pytestmark = pytest.mark.timeout(300)
 
 
 def test_both_engines_have_the_same_tables(built_duckdb: DuckDBWarehouse, built_postgres: PostgresWarehouse) -> None:

@@ -23,8 +23,6 @@ from tests.integration.dbt.dbt_in_process import Project
 from tests.integration.dbt.warehouses import DuckDBWarehouse, PostgresWarehouse
 from tests.raw_tables import good_row, text_chunk
 
-pytestmark = pytest.mark.timeout(300)
-
 CUSTOMERS = next(table for table in SHOP_DB.tables if table.name == "customers")
 PRICES = next(table for table in CATALOGUE_DB.tables if table.name == "prices")
 

@@ -18,7 +18,7 @@ from tests.integration.dbt.hand_made_rows import ROWS
 from tests.integration.dbt.histories import TABLES, Batch, RawTables, batches
 from tests.integration.dbt.warehouses import PROJECT, DuckDBWarehouse, PostgresWarehouse
 
-pytestmark = pytest.mark.timeout(300)
+pytestmark = pytest.mark.timeout(600)
 
 # What a build leaves out is made up for by the next one.
 _selections = st.sampled_from(

@@ -7,13 +7,8 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
-import pytest
-
 from tests.integration.dbt.hand_made_rows import ROWS
 from tests.integration.dbt.warehouses import DuckDBWarehouse
-
-# Building everything counts to the test that asks first.
-pytestmark = pytest.mark.timeout(300)
 
 
 def _by(warehouse: DuckDBWarehouse, table: str, key: str) -> dict[Any, dict[str, Any]]:

@@ -75,6 +75,9 @@ class Warehouse(ABC):
     environment: dict[str, str]
     """What dbt must know to reach it."""
 
+    url: str
+    """Where the platform finds it."""
+
     @abstractmethod
     def execute(self, statements: Sequence[tuple[str, Sequence[Sequence[Any]]]]) -> None:
         """Run statements with ``%s`` placeholders, each once for every tuple of values."""
@@ -164,6 +167,7 @@ class DuckDBWarehouse(Warehouse):
 
     def __init__(self, folder: Path) -> None:
         self._path = folder / "warehouse.duckdb"
+        self.url = f"duckdb://{self._path}"
         self.environment = {
             "SHOPSPHERE_DBT_DUCKDB_PATH": str(self._path),
             "DBT_TARGET_PATH": str(folder / "target"),
@@ -191,7 +195,7 @@ class PostgresWarehouse(Warehouse):
     """A PostgreSQL database, given by its URL."""
 
     def __init__(self, url: str, folder: Path) -> None:
-        self._url = url
+        self.url = url
         parts = urlsplit(url)
         self.environment = {
             "SHOPSPHERE_DBT_TARGET": "postgres",
@@ -205,12 +209,12 @@ class PostgresWarehouse(Warehouse):
         }
 
     def execute(self, statements: Sequence[tuple[str, Sequence[Sequence[Any]]]]) -> None:
-        with psycopg.connect(self._url) as connection:
+        with psycopg.connect(self.url) as connection:
             for sql, many in statements:
                 connection.cursor().executemany(sql, many)
 
     def query(self, sql: str) -> list[tuple[Any, ...]]:
-        with psycopg.connect(self._url) as connection:
+        with psycopg.connect(self.url) as connection:
             return connection.execute(sql).fetchall()
 
 

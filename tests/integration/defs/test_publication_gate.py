@@ -108,7 +108,6 @@ def _lineage(result: dg.ExecuteInProcessResult, name: str) -> dict[str, Any]:
     return dict(event.step_materialization_data.materialization.metadata)
 
 
-@pytest.mark.timeout(240)
 def test_nothing_broken_is_published_and_readers_keep_what_they_have(
     platform: Platform, instance: dg.DagsterInstance
 ) -> None:

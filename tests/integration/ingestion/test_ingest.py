@@ -377,6 +377,9 @@ class BreakingWarehouse:
     def __init__(self, real: Warehouse, step: str) -> None:
         self._real, self._step = real, step
 
+    def query(self, sql: str, parameters: Sequence[Any] = ()) -> Any:
+        return self._real.query(sql, parameters)
+
     @contextmanager
     def transaction(self) -> Iterator[BreakingTransaction]:
         with self._real.transaction() as transaction:
@@ -551,7 +554,7 @@ def test_values_that_only_text_can_hold_are_quarantined_as_they_stand_and_the_re
 def test_text_that_postgresql_cannot_store_is_quarantined_and_stops_nothing(mariadb_pipe: Pipe) -> None:
     mariadb_pipe.shop.put(1)
     mariadb_pipe.shop.put(2)
-    mariadb_pipe.shop.execute("UPDATE refunds SET reason = CONCAT('late', CHAR(0)) WHERE refund_id = 2")
+    mariadb_pipe.shop.execute("UPDATE refunds SET reason = CONCAT('why', CHAR(0)) WHERE refund_id = 2")
     mariadb_pipe.load()
     assert list(mariadb_pipe.loaded()) == [1]
     assert mariadb_pipe.quarantined() == [("2", ["reason.allowed_values", "reason.clean_text"])]

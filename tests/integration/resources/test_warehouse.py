@@ -106,7 +106,7 @@ def test_prepare_creates_the_platforms_own_tables_and_may_be_repeated(warehouse:
     warehouse.prepare()
     tables = warehouse.query(
         "SELECT table_schema, table_name FROM information_schema.tables"
-        " WHERE table_schema IN ('ledger', 'quarantine') ORDER BY 1, 2"
+        " WHERE table_schema IN ('ledger', 'quarantine', 'quality') ORDER BY 1, 2"
     ).to_pylist()
     assert [tuple(row.values()) for row in tables] == sorted((table.schema, table.name) for table in SYSTEM_TABLES)
 

@@ -7,11 +7,16 @@ import pytest
 from shopsphere_assets.cli.main import app
 from tests.unit.cli.conftest import Shopsphere
 
-COMMANDS = ("demo", "run", "reconcile", "backfill", "replay", "status", "sql", "doctor", "simulate")
+COMMANDS = (
+    *("demo", "run", "reconcile", "backfill", "replay", "status", "report", "alerts", "sql", "doctor", "simulate"),
+    "steward",
+)
+GROUPS = {"quarantine": ("list", "show", "edit", "readmit", "accept", "exclude", "reopen", "sample", "reviews")}
 
 
 def test_all_commands_are_there_and_no_others() -> None:
     assert {command.callback.__name__ for command in app.registered_commands if command.callback} == set(COMMANDS)
+    assert {group.name for group in app.registered_groups} == set(GROUPS)
 
 
 def test_without_arguments_the_commands_are_listed(shopsphere: Shopsphere) -> None:
@@ -19,9 +24,9 @@ def test_without_arguments_the_commands_are_listed(shopsphere: Shopsphere) -> No
     assert all(command in answer.output + answer.errors for command in COMMANDS)
 
 
-@pytest.mark.parametrize("command", COMMANDS)
+@pytest.mark.parametrize("command", [*COMMANDS, *(f"{group} {name}" for group in GROUPS for name in GROUPS[group])])
 def test_every_command_and_option_is_explained(shopsphere: Shopsphere, command: str) -> None:
-    answer = shopsphere(command, "--help")
+    answer = shopsphere(*command.split(), "--help")
     assert answer.status == 0
     assert f"Usage: shopsphere {command}" in answer.output
     boxed = [line.strip("│ ") for line in answer.output.splitlines() if line.startswith("│")]

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import shutil
-import sqlite3
 from pathlib import Path
 from typing import Any
 
@@ -12,39 +11,15 @@ import pytest
 
 from resources.settings import load_settings
 from resources.warehouse import open_warehouse
-from shopsphere_assets.defs.raw.shop_db import SHOP_DB
-from shopsphere_assets.ingestion.batch import Destination, ingest
-from shopsphere_assets.ingestion.connections import open_source
-from shopsphere_assets.ingestion.ledger import read_state
-from tests.raw_tables import good_row
 from tests.unit.cli.conftest import Shopsphere
-
-ORDERS = next(table for table in SHOP_DB.tables if table.name == "orders")
 
 
 @pytest.fixture(autouse=True)
-def shop(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Three orders that were read, one of which was tampered with in raw since, and a folder of tickets."""
-    path = tmp_path / "shop.db"
-    rows = [{**good_row(ORDERS), "order_id": str(number)} for number in (1, 2, 3)]
-    with sqlite3.connect(path) as connection:
-        connection.execute(f"CREATE TABLE orders ({', '.join(rows[0])})")
-        connection.executemany(
-            f"INSERT INTO orders VALUES ({', '.join('?' * len(rows[0]))})", [tuple(row.values()) for row in rows]
-        )
-    monkeypatch.setenv("SHOPSPHERE_SHOP_DB_URL", f"sqlite://{path}")
-    monkeypatch.setenv("SHOPSPHERE_SUPPORT_URL", str(tmp_path))
-    Path("sources.yaml").write_text("sources: {shop_db: {tables: {orders: }}, support: {}}")
-    monkeypatch.setenv("SHOPSPHERE_SOURCES_FILE", "sources.yaml")
-    settings = load_settings()
-    warehouse = open_warehouse(settings.warehouse)
-    warehouse.prepare()
-    warehouse.ensure_tables([ORDERS.definition])
-    state = read_state(warehouse, [ORDERS])["orders"]
-    ingest(ORDERS, open_source(SHOP_DB, settings), Destination(warehouse, settings.lake), state=state, run_id="run")
-    with warehouse.transaction() as transaction:
+def shop(read_shop: Path) -> Path:
+    """One of the orders was tampered with in raw since it was read."""
+    with open_warehouse(load_settings().warehouse).transaction() as transaction:
         transaction.execute("UPDATE raw.shop_db__orders SET status = 'lost' WHERE order_id = 2")
-    return path
+    return read_shop
 
 
 def _lost() -> int:

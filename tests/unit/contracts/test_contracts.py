@@ -11,7 +11,7 @@ import polars as pl
 import pytest
 
 from shopsphere_assets.contracts import crm_files, hubspot, shop_db
-from shopsphere_assets.contracts.base import Contract, PersonalData, Purpose
+from shopsphere_assets.contracts.base import Contract, Correction, PersonalData, Purpose
 from shopsphere_assets.ingestion.raw_table import RawTable
 from tests.raw_tables import ALL_TABLES
 
@@ -33,7 +33,8 @@ def test_every_contract_says_what_it_and_its_columns_are(table: RawTable) -> Non
     for name in table.column_types:
         assert table.column_descriptions[name].endswith((".", "?")), name
         metadata = table.column_metadata(name)
-        assert set(metadata) == {"unit", "personal", "purposes"}
+        assert set(metadata) == {"unit", "personal", "purposes", "correction", "references", "imputation"}
+        assert metadata["correction"] in (None, *typing.get_args(Correction))
         assert metadata["personal"] in (None, *typing.get_args(PersonalData))
         assert metadata["purposes"]
         assert set(metadata["purposes"]) <= set(typing.get_args(Purpose))
@@ -144,7 +145,20 @@ def test_text_read_with_the_wrong_character_set_is_refused() -> None:
     broken = [word.encode().decode(codec, "replace") for word in words for codec in ("cp1252", "latin-1")]
     assert dict(zip(broken, accepted(hubspot.Contacts, "city", *broken), strict=True)) == dict.fromkeys(broken, False)
     assert accepted(hubspot.Contacts, "city", *words) == [True] * len(words)
-    for text in ("ZÃ¼rich", "JosÃ©", "GrÃ¶ÃŸe", "itâ€™s", "10 â‚¬", "caf\ufffd", "a\x07b", "a\x00b", "a\x7fb"):
+    for text in (
+        "ZÃ¼rich",
+        "JosÃ©",
+        "GrÃ¶ÃŸe",
+        "itâ€™s",
+        "10 â‚¬",
+        "MichaÅ‚",
+        "KubÃ­Ä\x8dek",
+        "ÅšwiÄ…tek",
+        "caf\ufffd",
+        "a\x07b",
+        "a\x00b",
+        "a\x7fb",
+    ):
         assert accepted(hubspot.Contacts, "city", text) == [False], text
     assert accepted(hubspot.Contacts, "city", "line\none\ttab\r\n") == [True]
 

@@ -4,6 +4,12 @@ with products as (
 
 ),
 
+imputed as (
+
+    select * from {{ ref('int_products_imputed') }}
+
+),
+
 categories as (
 
     select * from {{ ref('int_categories_flattened') }}
@@ -91,7 +97,7 @@ select
     coalesce(categories.category_path, category_names.category_name) as category_path,
 
     -- numerics
-    products.weight_grams,
+    imputed.weight_grams,
     coalesce(sales.orders, 0) as orders,
     coalesce(sales.units_sold, 0) as units_sold,
     stock.units_on_hand,
@@ -101,6 +107,7 @@ select
     -- booleans
     products.product_status = 'active' as is_active,
     stock.units_on_hand > 0 as is_in_stock,
+    imputed.is_weight_grams_imputed,
 
     -- times
     products.launched_on,
@@ -109,6 +116,7 @@ select
     products.updated_at
 
 from products
+left join imputed on products.product_id = imputed.product_id
 left join category_names on products.category_id = category_names.category_id
 left join categories on products.category_id = categories.category_id
 left join suppliers on {{ ascii_lower('trim(products.brand)') }} = suppliers.brand_key

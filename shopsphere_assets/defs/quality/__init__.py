@@ -1,0 +1,1 @@
+"""The quality of the data in Dagster: profiles and drift, scores, reports, near-duplicates."""
