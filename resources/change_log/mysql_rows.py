@@ -22,7 +22,7 @@ from pymysqlreplication.json_binary import parse_json
 
 from resources.change_log.base import LoggedTable
 from resources.change_log.collecting import MISSING, Convert, Layout
-from resources.change_log.values import MOST_DECIMAL_PLACES, of_type, parsed, raw_bytes, text_from_bytes, text_in
+from resources.change_log.values import MOST_DECIMAL_DIGITS, of_type, parsed, raw_bytes, text_from_bytes, text_in
 from resources.change_log.values import decimals as parse_decimals
 
 Read = Callable[[bytes, int], tuple[Any, int]]
@@ -174,7 +174,7 @@ def _converter(column: Column) -> Convert | None:
         case FIELD_TYPE.DOUBLE:
             return of_type(pl.Float64)
         case FIELD_TYPE.NEWDECIMAL:
-            if column.decimals > MOST_DECIMAL_PLACES:
+            if column.precision > MOST_DECIMAL_DIGITS:
                 return text_from_bytes
             return parsed(parse_decimals(column.decimals))
         case FIELD_TYPE.DATE | FIELD_TYPE.NEWDATE:

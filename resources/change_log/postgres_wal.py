@@ -42,7 +42,7 @@ from resources.change_log.pgoutput import (
     Truncate,
     decode,
 )
-from resources.change_log.values import MOST_DECIMAL_PLACES, decimals, parsed, raw_bytes, text_from_bytes
+from resources.change_log.values import MOST_DECIMAL_DIGITS, decimals, parsed, raw_bytes, text_from_bytes
 from resources.errors import PermanentError, TransientError
 from resources.sql_source import CONNECT_TIMEOUT_SECONDS, SqlSource
 
@@ -564,7 +564,7 @@ def _converter(column: RelationColumn) -> Convert:
         case "decimal" if column.modifier >= 4:
             # The lower eleven bits are the places, with a sign.
             scale = ((column.modifier - 4 & 0x7FF) ^ 1024) - 1024
-            if 0 <= scale <= MOST_DECIMAL_PLACES:
+            if 0 <= scale <= MOST_DECIMAL_DIGITS:
                 return parsed(decimals(scale))
     return text_from_bytes
 

@@ -10,8 +10,8 @@ from typing import Any
 
 import polars as pl
 
-MOST_DECIMAL_PLACES = 10
-"""As in reading tables: decimals with more places come as text."""
+MOST_DECIMAL_DIGITS = 38
+"""As in reading tables: decimals that may have more come as text."""
 
 
 def text_from_bytes(values: list[Any]) -> pl.Series:

@@ -201,6 +201,13 @@ class Warehouse(ABC):
         """The result of one read-only query on the working warehouse."""
 
     @abstractmethod
+    def reading(self) -> AbstractContextManager[None]:
+        """Let the queries of this thread share one connection within the block, as opening one costs more than most.
+
+        The block must not write: others wait for the end of it.
+        """
+
+    @abstractmethod
     def publish(self, run_id: str, *, keep: int = KEPT_PUBLICATIONS) -> Publication:
         """Publish the marts in ``build_<area>`` as the next version, in one atomic switch.
 

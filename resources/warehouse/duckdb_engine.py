@@ -98,6 +98,7 @@ class DuckDBWarehouse(Warehouse):
             # Raw tables promise no order; keeping one costs memory in large loads.
             "preserve_insertion_order": "false",
         }
+        self._held = threading.local()
         self._folder = PublicationFolder(self.path.with_name(self.path.stem + ".publications"), self._config)
 
     def prepare(self) -> None:
@@ -198,6 +199,8 @@ class DuckDBWarehouse(Warehouse):
     @contextmanager
     def _writing(self) -> Iterator[duckdb.DuckDBPyConnection]:
         """The only connection that writes, with this process's place in the queue; no transaction yet."""
+        if getattr(self._held, "connection", None) is not None:
+            raise RuntimeError(f"this thread only reads {self.path} for now")
         with self.writer_lock():
             if self.path in _open_writers:
                 raise RuntimeError(f"this thread already has a transaction open on {self.path}")
@@ -212,7 +215,22 @@ class DuckDBWarehouse(Warehouse):
                 connection.close()
 
     @contextmanager
+    def reading(self) -> Iterator[None]:
+        """See :meth:`Warehouse.reading`."""
+        with ExitStack() as stack:
+            with plain_errors(str(self.path)):
+                self._held.connection = stack.enter_context(self._reading())
+            try:
+                yield
+            finally:
+                self._held.connection = None
+
+    @contextmanager
     def _reading(self) -> Iterator[duckdb.DuckDBPyConnection]:
+        held = getattr(self._held, "connection", None)
+        if held is not None:
+            yield held
+            return
         with ExitStack() as stack:
             connection = None
             with _guard:

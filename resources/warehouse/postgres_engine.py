@@ -12,7 +12,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from typing import Any, Literal
 
 import pgpq
@@ -68,6 +68,7 @@ class PostgresWarehouse(Warehouse):
         self.url = url
         self._where = safe_url(url)
         self._lock_timeout = lock_timeout
+        self._held = threading.local()
         self._publications = PublicationSchemas(url, LOCK_SPACE, lock_timeout)
 
     def prepare(self) -> None:
@@ -98,6 +99,8 @@ class PostgresWarehouse(Warehouse):
         nested = (f"transaction {self.url}", threading.get_ident())
         if nested in _lock_owners:
             raise RuntimeError(f"this thread already has a transaction open on {self._where}")
+        if getattr(self._held, "connection", None) is not None:
+            raise RuntimeError(f"this thread only reads {self._where} for now")
         connection = connect(self.url, read_only=False)
         try:
             with plain_errors(self._where):
@@ -134,8 +137,28 @@ class PostgresWarehouse(Warehouse):
 
     def query(self, sql: str, parameters: Sequence[Any] = ()) -> pa.Table:
         """See :meth:`Warehouse.query`."""
-        with plain_errors(self._where), connect(self.url, read_only=True) as connection:
+        with plain_errors(self._where), self._reading() as connection:
             return fetch_table(run(connection, sql, parameters))
+
+    @contextmanager
+    def reading(self) -> Iterator[None]:
+        """See :meth:`Warehouse.reading`."""
+        with ExitStack() as stack:
+            with plain_errors(self._where):
+                self._held.connection = stack.enter_context(self._reading())
+            try:
+                yield
+            finally:
+                self._held.connection = None
+
+    @contextmanager
+    def _reading(self) -> Iterator[Connection]:
+        held = getattr(self._held, "connection", None)
+        if held is not None:
+            yield held
+            return
+        with connect(self.url, read_only=True) as connection:
+            yield connection
 
     def publish(self, run_id: str, *, keep: int = KEPT_PUBLICATIONS) -> Publication:
         """See :meth:`Warehouse.publish`."""

@@ -138,7 +138,8 @@ def make_report(
     warehouse: Warehouse, tables: Iterable[RawTable], settings: Settings, *, run_id: str
 ) -> tuple[Figures, Written]:
     """Gather the figures of this moment and write the report of a run."""
-    figures = gather(warehouse, tables, run_id=run_id)
+    with warehouse.reading():
+        figures = gather(warehouse, tables, run_id=run_id)
     page = render(figures, ui=settings.dagster_ui_url, steward=settings.steward_url)
     return figures, write(page, figures, settings.state)
 

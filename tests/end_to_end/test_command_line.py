@@ -36,7 +36,7 @@ def first() -> Prepared:
 
 def test_the_first_demo_goes_from_nothing_to_the_ui_and_stops_what_it_started(first: Prepared) -> None:
     assert first.status == 0, first.output
-    assert "79 assets materialized" in first.output
+    assert "84 assets materialized" in first.output
     assert re.search(r"Published version 1: 21 tables, [\d,]+ rows", first.output)
     assert re.search(r"The Dagster UI is at http://127.0.0.1:\d+. Ctrl-C stops everything.", first.output)
     assert "failed:" not in first.output

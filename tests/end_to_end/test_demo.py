@@ -44,7 +44,7 @@ def _batches_of_orders(home: Path) -> int:
 
 def _not_materialized(demo: Demo) -> set[str]:
     data = demo.ask("{ assetNodes { assetKey { path } assetMaterializations(limit: 1) { runId } } }")
-    assert len(data["assetNodes"]) == 79
+    assert len(data["assetNodes"]) == 85
     return {"/".join(n["assetKey"]["path"]) for n in data["assetNodes"] if not n["assetMaterializations"]}
 
 
@@ -96,7 +96,8 @@ def test_the_shop_lives_the_marts_follow_and_ctrl_c_stops_everything(tmp_path: P
         # A second demo goes on where the first stopped, and takes in what is new.
         assert "Published version 2: 21 tables" in demo.output
         assert "Simulating the shop" not in demo.output
-        assert _not_materialized(demo) == set()
+        # At night only.
+        assert _not_materialized(demo) == {"quality/near_duplicates"}
         before = _published(home)
         assert before["version"] >= 2
         assert before["day"] >= "2026-04-02"

@@ -39,7 +39,9 @@ def scores() -> dg.Definitions:
             warehouse = platform.warehouse()
             warehouse.prepare()
             marts = marts_of(json.loads(prepare_manifest(platform.settings).read_text()))
-            keep_scores(warehouse, score_marts(warehouse, marts), run_id=context.run.run_id, at=datetime.now(UTC))
+            with warehouse.reading():
+                scores_now = score_marts(warehouse, marts)
+            keep_scores(warehouse, scores_now, run_id=context.run.run_id, at=datetime.now(UTC))
             newest = newest_scores(warehouse)
         return dg.MaterializeResult(metadata={**_totals(newest), "scores": _table(newest)})
 

@@ -146,12 +146,13 @@ def _asset(system: SourceSystem, table: RawTable) -> dg.AssetsDefinition:
                     state=read_state(destination.warehouse, [table])[table.name],
                     run_id=context.run.run_id,
                 )
-            check_results = [
-                _quarantine_share(destination.warehouse, table, limit=platform.settings.quarantine_limit),
-                _ledger_closes([*([report] if report else []), *(reconciled.batches if reconciled else [])]),
-                _unique_key(destination.warehouse, table),
-                score_table(destination.warehouse, table, _all_tables(), run_id=context.run.run_id),
-            ]
+            with destination.warehouse.reading():
+                check_results = [
+                    _quarantine_share(destination.warehouse, table, limit=platform.settings.quarantine_limit),
+                    _ledger_closes([*([report] if report else []), *(reconciled.batches if reconciled else [])]),
+                    _unique_key(destination.warehouse, table),
+                ]
+            check_results.append(score_table(destination.warehouse, table, _all_tables(), run_id=context.run.run_id))
         for note in report.notes if report else ():
             context.log.warning(note)
         if reconciled and reconciled.chunks and reconciled.note:

@@ -31,7 +31,8 @@ def score_table(
 ) -> dg.AssetCheckResult:
     """Score a raw table, keep the scores, and say whether all of them are good."""
     now = datetime.now(UTC)
-    scores = score_raw(warehouse, table, known, now)
+    with warehouse.reading():
+        scores = score_raw(warehouse, table, known, now)
     keep_scores(warehouse, scores, run_id=run_id, at=now)
     return quality_result({score.dimension: score.score for score in scores}, str(table.definition))
 

@@ -23,7 +23,7 @@ def test_without_any_setting_everything_is_embedded(doctor: Doctor, monkeypatch:
     report = doctor()
     assert report.exit_code == 0
     assert {f["status"] for f in report.findings} == {"embedded"}
-    assert {f["what_to_do"] for f in report.findings} == {""}
+    assert {f["what_to_do"] for f in report.findings if f["subject"] != "channels"} == {""}
     assert not Path("var").exists(), "looking must not leave anything behind"
 
 

@@ -500,3 +500,20 @@ def test_what_breaks_while_the_rows_come_is_raised_as_it_is_and_nothing_is_loade
         transaction.merge(ORDERS, Coming([(1, "lost", 1)], failure=failure), order_by="updated_at")
     assert caught.value is failure
     assert stored(with_orders) == {n: (t, d) for n, t, d in before}
+
+
+def test_queries_within_a_reading_see_what_is_there_and_a_write_within_is_refused_at_once(
+    with_orders: Warehouse, tmp_path: Path
+) -> None:
+    merge(with_orders, tmp_path, [(1, "a", 1)])
+    count = f"SELECT count(*) FROM {ORDERS}"
+    with with_orders.reading():
+        assert with_orders.query(count).column(0)[0].as_py() == 1
+        assert with_orders.query("SELECT 2 AS two").to_pylist() == [{"two": 2}]
+    merge(with_orders, tmp_path, [(2, "b", 1)])
+    with pytest.raises(PermanentError), with_orders.reading():
+        with_orders.query("SELECT nothing FROM nowhere")
+    with with_orders.reading():
+        assert with_orders.query(count).column(0)[0].as_py() == 2
+        with pytest.raises(RuntimeError, match="only reads"), with_orders.transaction():
+            pass
