@@ -34,6 +34,7 @@ CHROMIUM_ARGUMENTS = (
 )
 
 _MARIADB_START_SECONDS = 60
+_MARIADB_PORTS_TRIED = 5
 _MARIADB_SETTINGS = (
     "--bind-address=127.0.0.1",
     "--skip-name-resolve",
@@ -91,35 +92,23 @@ def running_mariadb(home: Path, settings: Sequence[str] = ()) -> Iterator[str]:
         capture_output=True,
         cwd=home,
     )
-    password, port = secrets.token_hex(12), _free_port()
+    password = secrets.token_hex(12)
     (home / "init.sql").write_text(
         f"CREATE USER tester@'127.0.0.1' IDENTIFIED BY '{password}';\n"
         "GRANT ALL PRIVILEGES ON *.* TO tester@'127.0.0.1' WITH GRANT OPTION;\n"
     )
-    url = f"mysql://tester:{password}@127.0.0.1:{port}"
-    log = home / "mariadbd.log"
-    with log.open("wb") as output:
-        process = subprocess.Popen(
-            [
-                server,
-                "--no-defaults",
-                f"--datadir={home / 'data'}",
-                f"--init-file={home / 'init.sql'}",
-                f"--port={port}",
-                "--socket=mariadb.sock",
-                *_MARIADB_SETTINGS,
-                *(settings or _NO_BINLOG),
-                *account,
-            ],
-            stdin=subprocess.DEVNULL,
-            stdout=output,
-            stderr=subprocess.STDOUT,
-            cwd=home,
-            # Ctrl-C reaches the tests, which then end the server.
-            start_new_session=True,
-        )
+    command = [
+        server,
+        "--no-defaults",
+        f"--datadir={home / 'data'}",
+        f"--init-file={home / 'init.sql'}",
+        "--socket=mariadb.sock",
+        *_MARIADB_SETTINGS,
+        *(settings or _NO_BINLOG),
+        *account,
+    ]
+    process, url = _start_mariadb(command, password, home)
     try:
-        _wait_for_mariadb(url, process, log)
         yield url
     finally:
         process.terminate()
@@ -128,6 +117,35 @@ def running_mariadb(home: Path, settings: Sequence[str] = ()) -> Iterator[str]:
         except subprocess.TimeoutExpired:
             process.kill()
             process.wait()
+
+
+def _start_mariadb(command: Sequence[str], password: str, home: Path) -> tuple[subprocess.Popen[bytes], str]:
+    """The process of a server that answers, and its URL."""
+    log = home / "mariadbd.log"
+    for tries_left in reversed(range(_MARIADB_PORTS_TRIED)):
+        port = _free_port()
+        url = f"mysql://tester:{password}@127.0.0.1:{port}"
+        with log.open("wb") as output:
+            process = subprocess.Popen(
+                [*command, f"--port={port}"],
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=subprocess.STDOUT,
+                cwd=home,
+                # Ctrl-C reaches the tests, which then end the server.
+                start_new_session=True,
+            )
+        try:
+            _wait_for_mariadb(url, process, log)
+        except BaseException:
+            process.kill()
+            process.wait()
+            # Somebody else, such as the tests in another process, may have taken the port meanwhile.
+            if tries_left and "Address already in use" in log.read_text(errors="replace"):
+                continue
+            raise
+        return process, url
+    raise AssertionError("the last try returns or raises")
 
 
 def mariadb_execute(url: str, *statements: str) -> None:
