@@ -34,7 +34,7 @@ CHROMIUM_ARGUMENTS = (
 )
 
 _MARIADB_START_SECONDS = 60
-_MARIADB_PORTS_TRIED = 5
+_MARIADB_TRIES = 5
 _MARIADB_SETTINGS = (
     "--bind-address=127.0.0.1",
     "--skip-name-resolve",
@@ -86,12 +86,7 @@ def running_mariadb(home: Path, settings: Sequence[str] = ()) -> Iterator[str]:
     home.mkdir(parents=True, exist_ok=True)
     # Short names within the working directory: a socket's path has at most 107 bytes.
     account = ["--user=root"] if os.geteuid() == 0 else []
-    subprocess.run(
-        [install, "--no-defaults", f"--datadir={home / 'data'}", "--skip-test-db", *account],
-        check=True,
-        capture_output=True,
-        cwd=home,
-    )
+    _install_mariadb([install, "--no-defaults", f"--datadir={home / 'data'}", "--skip-test-db", *account], home)
     password = secrets.token_hex(12)
     (home / "init.sql").write_text(
         f"CREATE USER tester@'127.0.0.1' IDENTIFIED BY '{password}';\n"
@@ -119,10 +114,22 @@ def running_mariadb(home: Path, settings: Sequence[str] = ()) -> Iterator[str]:
             process.wait()
 
 
+def _install_mariadb(command: Sequence[str], home: Path) -> None:
+    """Make the system tables; again where that fails, as it may while another process does the same."""
+    for tries_left in reversed(range(_MARIADB_TRIES)):
+        done = subprocess.run(command, check=False, capture_output=True, text=True, cwd=home)
+        if done.returncode == 0:
+            return
+        if not tries_left:
+            raise RuntimeError(f"MariaDB could not be set up:\n{done.stdout[-2000:]}{done.stderr[-2000:]}")
+        shutil.rmtree(home / "data", ignore_errors=True)
+        time.sleep(1)
+
+
 def _start_mariadb(command: Sequence[str], password: str, home: Path) -> tuple[subprocess.Popen[bytes], str]:
     """The process of a server that answers, and its URL."""
     log = home / "mariadbd.log"
-    for tries_left in reversed(range(_MARIADB_PORTS_TRIED)):
+    for tries_left in reversed(range(_MARIADB_TRIES)):
         port = _free_port()
         url = f"mysql://tester:{password}@127.0.0.1:{port}"
         with log.open("wb") as output:
